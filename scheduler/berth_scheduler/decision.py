@@ -1,0 +1,123 @@
+"""What a plan says: one decision a workload, each with its berths, prediction, cost and reasons. Data, no behaviour."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from berth_cost.case import Prediction
+from berth_cost.record import Record
+from berth_scheduler.snapshot import Berth, Sharing
+
+
+class Constraint(StrEnum):
+    """The chain, in the order in which it is asked; the first that rejects a candidate is the one that it is rejected by."""
+
+    POOL = "pool"
+    GPU = "gpu"
+    CAPACITY_TYPE = "capacity-type"
+    SHARING = "sharing"
+    PRECISION = "precision"
+    QUALITY = "quality"
+    ARTEFACT = "artefact"
+    PARALLELISM = "parallelism"
+    NODE_RESOURCES = "node-resources"
+    MEMORY = "memory"
+    CONTEXT = "context"
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    SPOT_SHARE = "spot-share"
+    CAPACITY = "capacity"
+    BUDGET = "budget"
+    COST = "cost"
+    """Feasible, but dearer than what was chosen."""
+
+
+class Rejection(Record):
+    """Why not this: the nearest miss among the candidates that share GPU, slice, precision and capacity type.
+
+    ``value`` and ``limit`` are in the constraint's own unit: seconds, bytes, replicas, GPUs, percent or USD;
+    None where the constraint is not a number (a GPU that is not allowed, say).
+    """
+
+    pool: str | None = None
+    gpu: str | None = None
+    sharing: Sharing = Sharing.EXCLUSIVE
+    mig_profile: str | None = None
+    capacity_type: str | None = None
+    precision: str | None = None
+    constraint: Constraint
+    detail: str | None = None
+    """Which of several: ``timeToFirstTokenSeconds.p95`` of latency, say."""
+    value: float | None = None
+    limit: float | None = None
+    message: str
+
+
+class Cost(Record):
+    usd_per_hour: Decimal
+    usd_per_month: Decimal
+    usd_per_million_requests: Decimal | None = None
+    usd_per_million_tokens: Decimal | None = None
+    price_date: date | None = None
+    """The oldest among the prices used."""
+    price_source: str | None = None
+
+
+class Alternative(Record):
+    """Another feasible way, or, of a workload that cannot be placed, what would be feasible if ``change`` were made."""
+
+    berths: tuple[Berth, ...]
+    usd_per_hour: Decimal
+    lost_by: Constraint
+    message: str
+    change: str | None = None
+    """``latency p99 ≤ 10.5 ms``, ``budget ≥ $900/month``, ``placement.gpus: allow L4``; None for an ordinary runner-up."""
+
+
+class Transition(StrEnum):
+    """How the workload gets from what runs to what is decided."""
+
+    NONE = "None"
+    """Nothing runs, or what runs is what is decided."""
+    SWITCH = "Switch"
+    """The new revision starts beside the old one."""
+    RECREATE = "Recreate"
+    """The old revision stops first, because the spec opts in and there is no room for both."""
+    WAIT = "Wait"
+    """No room for both: the new revision waits until there is, and the old one serves."""
+
+
+class Decision(Record):
+    """``placed`` False keeps what runs running. ``reason`` is one word of the condition vocabulary."""
+
+    workload: str
+    placed: bool
+    reason: str
+    message: str
+    berths: tuple[Berth, ...] = ()
+    transition: Transition = Transition.NONE
+    kept: bool = False
+    """What runs stays, although something else may be cheaper: see ``alternatives``."""
+    waiting_for_capacity: bool = False
+    """Not placed, but only because capacity is short now: it may come right by itself."""
+    prediction: Prediction | None = None
+    cost: Cost | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+    decision_hash: str
+    """Of the whole decision without times and observed values."""
+
+
+class Totals(Record):
+    usd_per_hour: Decimal
+    idle_usd_per_hour: Decimal
+    """What started nodes cost beyond the shares that workloads use."""
+    gpus_by_pool: dict[str, float]
+
+
+class Plan(Record):
+    kind: Literal["Plan"] = "Plan"
+    time: datetime
+    decisions: tuple[Decision, ...]
+    totals: Totals

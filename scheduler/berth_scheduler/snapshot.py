@@ -1,0 +1,267 @@
+"""Everything a plan depends on, frozen: workloads and what runs for them, pools, nodes, prices, the time.
+
+A snapshot is one JSON file; planning it again gives the same plan, bit for bit.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from berth_cost.case import MeasuredPoint, Model
+from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.price_book import Price
+from berth_cost.record import Record
+
+
+class CapacityType(StrEnum):
+    """How GPUs are bought. Declaration order is the tie-break: the steadier supply first."""
+
+    ON_DEMAND = "OnDemand"
+    RESERVED = "Reserved"
+    OWNED = "Owned"
+    SPOT = "Spot"
+
+
+class Sharing(StrEnum):
+    """How a replica holds its GPUs."""
+
+    EXCLUSIVE = "Exclusive"
+    MIG = "MIG"
+
+
+class Problem(Record):
+    """Why something cannot be used as stated: a word of the fixed vocabulary and a sentence a person can act on."""
+
+    reason: str
+    message: str
+
+
+# --- workloads ---------------------------------------------------------------------------------------------------
+
+
+class Quality(Record):
+    score: Decimal
+    evidence: Literal["Measured", "Published", "Assumed"]
+
+
+class ArtefactAccess(Record):
+    """Where the volume of an artefact can be mounted.
+
+    ``zones`` None means any zone; ``node`` names the only node for a volume of one node; ``single_node`` is a claim
+    that several nodes cannot mount at once, so that all replicas must share one node.
+    """
+
+    zones: tuple[str, ...] | None = None
+    node: str | None = None
+    single_node: bool = False
+    problem: Problem | None = None
+
+
+class Variant(Record):
+    """One artefact that the plan may choose: the model at one precision. Precisions are unique in a workload."""
+
+    precision: str
+    quality: Quality | None = None
+    access: ArtefactAccess = ArtefactAccess()
+
+
+class TokenLengths(Record):
+    mean: float
+    p95: float | None = None
+
+
+class Traffic(Record):
+    requests_per_second: float
+    burstiness: float = 1.0
+    """Squared coefficient of variation of the gaps between arrivals: 0 constant, 1 Poisson."""
+    items_per_request: int = 1
+    input_tokens: TokenLengths | None = None
+    output_tokens: TokenLengths | None = None
+
+
+class LatencyObjective(Record):
+    """``metric`` is a latency metric of the prediction cases; ``statistic`` one of mean, p50, p90, p95, p99."""
+
+    metric: Literal["latencySeconds", "endToEndSeconds", "timeToFirstTokenSeconds", "timePerOutputTokenSeconds"]
+    statistic: Literal["mean", "p50", "p90", "p95", "p99"]
+    limit_seconds: float
+
+
+class QualityObjective(Record):
+    metric: str
+    minimum: Decimal | None = None
+    maximum_loss_percent: Decimal | None = None
+    """Against the best variant."""
+
+
+class SpotPolicy(Record):
+    maximum_share_percent: float = 70
+    on_demand_base: int = 1
+
+
+class Placement(Record):
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+    capacity_types: tuple[CapacityType, ...] = (CapacityType.ON_DEMAND,)
+    sharing: tuple[Sharing, ...] = (Sharing.EXCLUSIVE, Sharing.MIG)
+    maximum_tensor_parallel: int = 8
+
+
+class PodResources(Record):
+    """What one replica asks of its node beside GPUs."""
+
+    cpu_cores: float
+    memory_bytes: int
+
+
+class Berth(Record):
+    """One homogeneous set of replicas: where, on what, bought how, run how, how many."""
+
+    pool: str
+    gpu: str
+    sharing: Sharing
+    mig_profile: str | None = None
+    capacity_type: CapacityType
+    precision: str
+    tensor_parallel: int
+    gpus_per_replica: float
+    """Of a MIG slice: its share of the GPU."""
+    instances_per_gpu: int
+    maximum_batch_size: int
+    maximum_queue_delay_microseconds: int
+    replicas: int
+
+
+class RunningBerth(Record):
+    """A berth as it runs: ``berth.replicas`` is the count its Deployment asks for now, whoever set it."""
+
+    berth: Berth
+    ready_replicas: int
+    nodes: tuple[str, ...] = ()
+    """The node of each scheduled pod, one entry a pod, sorted."""
+
+
+class Running(Record):
+    """One revision of a workload that has Deployments in the cluster."""
+
+    revision: str
+    planned_for: str
+    """The ``planning_hash`` of the spec that this revision was chosen for."""
+    serving: bool
+    """The workload's Service selects this revision."""
+    berths: tuple[RunningBerth, ...]
+
+
+class Workload(Record):
+    key: str
+    """``namespace/name``."""
+    uid: str = ""
+    generation: int = 0
+    planning_hash: str
+    """Of everything in the spec that a plan depends on; what runs stays while this is unchanged."""
+    problem: Problem | None = None
+    """The spec is not understood or not complete: it is not planned, and what runs keeps running."""
+    model: Model | None = None
+    backend: str
+    maximum_context_tokens: int | None = None
+    measured: tuple[MeasuredPoint, ...] = ()
+    variants: tuple[Variant, ...]
+    traffic: Traffic
+    latency: tuple[LatencyObjective, ...] = ()
+    quality: QualityObjective | None = None
+    placement: Placement = Placement()
+    priority: int = 0
+    minimum_replicas: int = 1
+    maximum_replicas: int = 20
+    spot: SpotPolicy = SpotPolicy()
+    budget_usd_per_month: Decimal | None = None
+    resources: PodResources
+    strategy: Literal["Switch", "Recreate"] = "Switch"
+    running: tuple[Running, ...] = ()
+    objective_broken: bool = False
+    """A measured objective does not hold: the workload may move although its spec is unchanged."""
+
+
+# --- supply ------------------------------------------------------------------------------------------------------
+
+
+class Node(Record):
+    """A node of a pool. ``free`` counts what our own workloads hold as free: the plan places them anew.
+
+    ``free_gpus`` are whole GPUs of the device plugin's main resource; ``free_slices`` MIG slices by profile.
+    """
+
+    name: str
+    zone: str | None = None
+    usable: bool = True
+    """Ready and not cordoned; what runs on a node that is not usable may finish there, nothing new is placed."""
+    gpus: int
+    free_gpus: int
+    free_slices: dict[str, int] = {}
+    free_cpu_cores: float
+    free_memory_bytes: int
+
+
+class NodeShape(Record):
+    """A node of this pool that does not exist yet."""
+
+    cpu_cores: float
+    memory_bytes: int
+
+
+class Toleration(Record):
+    """As in a pod spec; kept in the snapshot so that a manifest can be rendered from it alone."""
+
+    key: str | None = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str | None = None
+    effect: str | None = None
+    toleration_seconds: int | None = None
+
+
+class SpotRisk(Record):
+    interruptions_per_hour: float
+    startup_seconds: float
+
+
+class Pool(Record):
+    """One kind of GPU supply."""
+
+    name: str
+    stated: bool = True
+    """A GPUPool object; False: discovered from node labels."""
+    gpu: GPUSpecification | None = None
+    capacity_type: CapacityType
+    gpus_per_node: int
+    mig_layout: dict[str, int] = {}
+    """Slices by profile per GPU; empty: whole GPUs."""
+    node_shape: NodeShape | None = None
+    maximum_nodes: int | None = None
+    """What could be provisioned, existing nodes included; None: only what exists."""
+    zones: tuple[str, ...] | None = None
+    price: Price | None = None
+    """Per node hour."""
+    spot: SpotRisk | None = None
+    nodes: tuple[Node, ...] = ()
+    node_labels: dict[str, str] = {}
+    """What a pod's node affinity must ask for to land here."""
+    tolerations: tuple[Toleration, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    """Why it cannot be used: no known GPU, no price, contradictory nodes. Never empty when ``gpu`` or ``price`` is None."""
+
+
+class Policy(Record):
+    """What the platform sets for every plan; each is a setting of the operator."""
+
+    memory_margin_percent: float = 5.0
+    """Kept free of the predicted GPU memory: a prediction that is a little low must not become an out-of-memory kill."""
+    hours_per_month: Decimal = Decimal(730)
+
+
+class Snapshot(Record):
+    kind: Literal["Snapshot"] = "Snapshot"
+    time: datetime
+    policy: Policy = Policy()
+    workloads: tuple[Workload, ...] = ()
+    pools: tuple[Pool, ...] = ()
