@@ -248,14 +248,14 @@ class Pool(Record):
     """What a pod's node affinity must ask for to land here."""
     tolerations: tuple[Toleration, ...] = ()
     problems: tuple[Problem, ...] = ()
-    """Why it cannot be used: no known GPU, no price, contradictory nodes. Never empty when ``gpu`` or ``price`` is None."""
+    """Why it cannot be used: no known GPU, no price, contradictory nodes. Not empty when ``gpu`` or ``price`` is None."""
 
 
 class Policy(Record):
     """What the platform sets for every plan; each is a setting of the operator."""
 
     memory_margin_percent: float = 5.0
-    """Kept free of the predicted GPU memory: a prediction that is a little low must not become an out-of-memory kill."""
+    """Kept free of GPU memory: a prediction that is a little low must not become an out-of-memory kill."""
     hours_per_month: Decimal = Decimal(730)
 
 
