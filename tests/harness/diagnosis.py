@@ -86,12 +86,13 @@ def _line(path: str, document: Object) -> str:
     metadata = document["metadata"]
     name = "/".join(filter(None, [metadata.get("namespace"), metadata["name"]]))
     status = document.get("status", {})
-    said = [
-        f"{each['type']}={each['status']}"
-        + (f" ({each['reason']}: {each.get('message', '')})" if "reason" in each else "")
-        for each in status.get("conditions", [])
-    ]
-    return f"{path.rsplit('/', 1)[1]} {name} {status.get('phase', '')}: " + "; ".join(said)
+    said = "; ".join(_condition(each) for each in status.get("conditions", []))
+    return f"{path.rsplit('/', 1)[1]} {name} {status.get('phase', '')}: {said}"
+
+
+def _condition(each: Object) -> str:
+    why = f" ({each['reason']}: {each.get('message', '')})" if "reason" in each else ""
+    return f"{each['type']}={each['status']}{why}"
 
 
 def _event(event: Object) -> str:
