@@ -21,6 +21,8 @@ class Constraint(StrEnum):
     QUALITY = "quality"
     ARTEFACT = "artefact"
     PARALLELISM = "parallelism"
+    UNKNOWN = "unknown"
+    """A number that the prediction needs is not known: nothing is guessed."""
     NODE_RESOURCES = "node-resources"
     MEMORY = "memory"
     CONTEXT = "context"
@@ -31,6 +33,21 @@ class Constraint(StrEnum):
     BUDGET = "budget"
     COST = "cost"
     """Feasible, but dearer than what was chosen."""
+    KEPT = "kept"
+    """Feasible and not dearer, but what runs stays: a cheaper offer alone moves nothing."""
+
+
+class Verdict(StrEnum):
+    """The fixed vocabulary of ``Decision.reason``."""
+
+    PLACED = "Placed"
+    KEPT = "Kept"
+    NO_ROOM_TO_SWITCH = "NoRoomToSwitch"
+    INSUFFICIENT_CAPACITY = "InsufficientCapacity"
+    NO_FEASIBLE_CANDIDATE = "NoFeasibleCandidate"
+    NO_POOLS = "NoPools"
+    INVALID_SPEC = "InvalidSpec"
+    """Also any word that a workload's own ``problem`` brings."""
 
 
 class Rejection(Record):
