@@ -1,0 +1,1 @@
+"""The API: pydantic models, the rules that they keep, and the CRDs that are generated from both."""

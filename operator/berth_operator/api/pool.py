@@ -1,0 +1,169 @@
+"""``GPUPool.spec``: one kind of GPU supply, how it is bought, what it costs and how much of it there can be."""
+
+import re
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from berth_operator.api.field import (
+    UNIQUE,
+    ByteQuantity,
+    CountQuantity,
+    Identifier,
+    NotNegativeDecimal,
+    Part,
+    PositiveDecimal,
+    Tally,
+)
+from berth_operator.api.rule import Rule
+from berth_scheduler.snapshot import CapacityType
+
+LabelKey = Annotated[
+    str,
+    Field(
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+    ),
+]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+
+_LABEL_KEYS = Rule(
+    cel=(
+        "self.all(key, key.size() <= 317"
+        " && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))"
+    ),
+    message="keys must be label names, such as karpenter.sh/nodepool",
+    holds=lambda labels: all(
+        len(key) <= 317
+        and re.search(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?\Z", key)
+        for key in labels
+    ),
+)
+_MIG_PROFILES = Rule(
+    cel="self.all(profile, profile.matches('^[1-9]g[.][0-9]{1,3}gb([+.-][a-z.]{1,16})?$'))",
+    message="keys must be MIG profiles, such as 1g.10gb",
+    holds=lambda layout: all(re.search(r"^[1-9]g[.][0-9]{1,3}gb([+.-][a-z.]{1,16})?\Z", profile) for profile in layout),
+)
+
+
+MIGLayout = Annotated[
+    dict[str, Annotated[int, Field(strict=True, ge=1, le=16)]], Field(min_length=1, max_length=8), _MIG_PROFILES
+]
+
+
+class Toleration(Part):
+    """As in a pod."""
+
+    key: LabelKey | None = None
+    """Absent, with operator Exists: every taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Absent: every effect."""
+    toleration_seconds: Tally | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.key) || self.operator == 'Exists'",
+            message="without a key, operator must be Exists",
+            holds=lambda toleration: toleration.key is not None or toleration.operator == "Exists",
+            field=".operator",
+        ),
+        Rule(
+            cel="!has(self.value) || self.value == '' || self.operator == 'Equal'",
+            message="operator Exists takes no value: remove it",
+            holds=lambda toleration: not toleration.value or toleration.operator == "Equal",
+            field=".value",
+        ),
+        Rule(
+            cel="!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            message="tolerationSeconds needs effect NoExecute",
+            holds=lambda toleration: toleration.toleration_seconds is None or toleration.effect == "NoExecute",
+            field=".tolerationSeconds",
+        ),
+    )
+
+
+class NodeResources(Part):
+    """What a node of this pool that does not exist yet would offer to pods beside GPUs."""
+
+    cpu: CountQuantity
+    memory: ByteQuantity
+
+
+class PoolPrice(Part):
+    """What a node costs: stated, or looked up in the price book. Without it, it is looked up by the nodes' labels."""
+
+    usd_per_node_hour: PositiveDecimal | None = None
+    """Stated: USD for one node for one hour."""
+    cloud: Identifier | None = None
+    """Looked up: such as aws."""
+    region: Identifier | None = None
+    """Looked up: such as us-east-1."""
+    instance_type: Identifier | None = None
+    """Looked up: such as g6.xlarge."""
+    term: Literal["OnDemand", "Spot"] | None = None
+    """Looked up: which price; absent: Spot for a pool of capacityType Spot, else OnDemand."""
+
+    rules: ClassVar = (
+        Rule(
+            cel=(
+                "has(self.usdPerNodeHour) != (has(self.cloud) || has(self.region) || has(self.instanceType)"
+                " || has(self.term))"
+            ),
+            message="state either usdPerNodeHour, or cloud, region and instanceType to look the price up",
+            holds=lambda price: (
+                (price.usd_per_node_hour is not None)
+                != any(part is not None for part in (price.cloud, price.region, price.instance_type, price.term))
+            ),
+        ),
+        Rule(
+            cel="has(self.usdPerNodeHour) || (has(self.cloud) && has(self.region) && has(self.instanceType))",
+            message="looking a price up needs all of cloud, region and instanceType",
+            holds=lambda price: (
+                price.usd_per_node_hour is not None or None not in (price.cloud, price.region, price.instance_type)
+            ),
+        ),
+    )
+
+
+class PoolSpot(Part):
+    """How unsteady the supply is; only for capacityType Spot."""
+
+    interruptions_per_hour: NotNegativeDecimal
+    """Of one node."""
+    startup_seconds: Tally
+    """From asking for a node to its GPUs being usable."""
+
+
+class GPUPoolSpec(Part):
+    """One kind of GPU node."""
+
+    gpu: Identifier | None = None
+    """Name in the GPU catalogue; optional where nodes exist, it is then read from their labels."""
+    node_selector: Annotated[dict[str, LabelValue], Field(min_length=1, max_length=16), _LABEL_KEYS]
+    """Labels that every node of the pool has, and no other node."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    """Of the taints that the nodes have."""
+    zones: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=16), UNIQUE] | None = None
+    """Where its nodes are; absent: read from nodes, and any zone for nodes that do not exist yet."""
+    capacity_type: CapacityType = CapacityType.ON_DEMAND
+    """How the nodes are bought."""
+    gpus_per_node: Annotated[int, Field(strict=True, ge=1, le=128)] | None = None
+    """Optional where nodes exist: it is then read from them."""
+    node_resources: NodeResources | None = None
+    """Of a node that does not exist yet; optional where nodes exist."""
+    mig_profiles: MIGLayout | None = None
+    """What could be provisioned, existing nodes included; absent: only what exists."""
+    price: PoolPrice | None = None
+    """Absent: looked up in the price book by the labels of the nodes."""
+    spot: PoolSpot | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="!has(self.spot) || self.capacityType == 'Spot'",
+            message="spot is only for capacityType Spot: set capacityType, or remove spot",
+            holds=lambda spec: spec.spot is None or spec.capacity_type is CapacityType.SPOT,
+            field=".spot",
+        ),
+    )

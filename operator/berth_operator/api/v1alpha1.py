@@ -1,0 +1,295 @@
+"""``berthmaster.dev/v1alpha1``: the two kinds. The source of truth; ``crds/`` is generated from here."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, Field, ValidationError
+
+from berth_operator.api import rule
+from berth_operator.api.field import LABEL_PATTERN, Part
+from berth_operator.api.pool import GPUPoolSpec, NodeResources, PoolPrice, PoolSpot, Toleration
+from berth_operator.api.rule import Rule
+from berth_operator.api.status import (
+    AlternativeStatus,
+    BerthStatus,
+    Condition,
+    Estimate,
+    GPUPoolStatus,
+    InferenceWorkloadStatus,
+    LatencyEstimate,
+    PoolPriceStatus,
+    PoolSummary,
+    Predicted,
+    WorkloadCost,
+    WorkloadSummary,
+)
+from berth_operator.api.workload import (
+    GENERATING_BACKENDS,
+    ONE_PASS_BACKENDS,
+    Architecture,
+    Backend,
+    Budget,
+    Dense,
+    Experts,
+    GPUChoice,
+    ImagePullSecret,
+    ImageSource,
+    InferenceWorkloadSpec,
+    Latency,
+    LatentAttention,
+    Objectives,
+    PersistentVolumeClaimSource,
+    Placement,
+    QualityObjective,
+    Replicas,
+    ResourceAmounts,
+    Resources,
+    Rollout,
+    Serving,
+    Source,
+    Spot,
+    Tensor,
+    TokenLengths,
+    Traffic,
+    Transformer,
+    Variant,
+    VariantQuality,
+    WorkloadModel,
+)
+from berth_operator.labels import GROUP
+
+__all__ = [
+    "API_VERSION",
+    "GENERATING_BACKENDS",
+    "ONE_PASS_BACKENDS",
+    "VERSION",
+    "AlternativeStatus",
+    "Architecture",
+    "Backend",
+    "BerthStatus",
+    "Budget",
+    "Condition",
+    "Dense",
+    "Estimate",
+    "Experts",
+    "FieldProblem",
+    "GPUChoice",
+    "GPUPool",
+    "GPUPoolSpec",
+    "GPUPoolStatus",
+    "ImagePullSecret",
+    "ImageSource",
+    "InferenceWorkload",
+    "InferenceWorkloadSpec",
+    "InferenceWorkloadStatus",
+    "InvalidObject",
+    "Latency",
+    "LatencyEstimate",
+    "LatentAttention",
+    "Metadata",
+    "NodeResources",
+    "Objectives",
+    "PersistentVolumeClaimSource",
+    "Placement",
+    "PoolPrice",
+    "PoolPriceStatus",
+    "PoolSpot",
+    "PoolSummary",
+    "Predicted",
+    "QualityObjective",
+    "Replicas",
+    "ResourceAmounts",
+    "Resources",
+    "Rollout",
+    "Serving",
+    "Source",
+    "Spot",
+    "Tensor",
+    "TokenLengths",
+    "Toleration",
+    "Traffic",
+    "Transformer",
+    "Variant",
+    "VariantQuality",
+    "WorkloadCost",
+    "WorkloadModel",
+    "WorkloadSummary",
+    "parse_pool",
+    "parse_workload",
+]
+
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+class Metadata(Part):
+    """What is read of an object's metadata."""
+
+    name: str
+    namespace: str | None = None
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class InferenceWorkload(Part):
+    """A model to serve: what it is, its traffic, and how fast it must answer. Berthmaster chooses the GPU."""
+
+    api_version: Literal["berthmaster.dev/v1alpha1"] = Field(default="berthmaster.dev/v1alpha1", alias="apiVersion")
+    kind: Literal["InferenceWorkload"] = "InferenceWorkload"
+    metadata: Metadata
+    spec: InferenceWorkloadSpec
+    status: InferenceWorkloadStatus | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            message=(
+                "metadata.name must be at most 40 lower-case letters, digits and '-', starting with a letter: names of"
+                " Deployments and Services are made from it"
+            ),
+            holds=lambda workload: _is_short_name(workload.metadata.name, 40),
+        ),
+    )
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.metadata.namespace or 'default'}/{self.metadata.name}"
+
+    @property
+    def model_name(self) -> str:
+        """Triton's name of the model."""
+        return self.spec.model.name or self.metadata.name
+
+
+class GPUPool(Part):
+    """One kind of GPU supply: which nodes, which GPU, how it is bought, what it costs, how much of it there can be."""
+
+    api_version: Literal["berthmaster.dev/v1alpha1"] = Field(default="berthmaster.dev/v1alpha1", alias="apiVersion")
+    kind: Literal["GPUPool"] = "GPUPool"
+    metadata: Metadata
+    spec: GPUPoolSpec
+    status: GPUPoolStatus | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            message=(
+                "metadata.name must be at most 63 lower-case letters, digits and '-', starting with a letter: pods"
+                " carry it as a label"
+            ),
+            holds=lambda pool: _is_short_name(pool.metadata.name, 63),
+        ),
+    )
+
+
+def _is_short_name(name: str, longest: int) -> bool:
+    return len(name) <= longest and bool(re.search(LABEL_PATTERN, name)) and name[0].isalpha()
+
+
+# --- reading -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FieldProblem:
+    """What is wrong with one field: ``path`` as ``spec.model.variants[0].source``, and what to do about it."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class InvalidObject(ValueError):
+    """An object that the API does not accept. ``problems`` has every reason, in the order of the fields' statement."""
+
+    def __init__(self, problems: Sequence[FieldProblem]):
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def parse_workload(obj: Mapping[str, Any], *, strict: bool = False) -> InferenceWorkload:
+    """The workload, or :class:`InvalidObject`.
+
+    Unknown fields are ignored, as an older operator must read what a newer one stored; ``strict`` refuses them, as
+    kubectl does.
+    """
+    return _parse(InferenceWorkload, obj, strict)
+
+
+def parse_pool(obj: Mapping[str, Any], *, strict: bool = False) -> GPUPool:
+    """The pool, or :class:`InvalidObject`; ``strict`` as in :func:`parse_workload`."""
+    return _parse(GPUPool, obj, strict)
+
+
+_Kind = TypeVar("_Kind", InferenceWorkload, GPUPool)
+
+
+def _parse(kind: type[_Kind], obj: Mapping[str, Any], strict: bool) -> _Kind:
+    if strict:  # metadata and status are the API server's and the operator's: only their readers' fields matter
+        known = {name: value for name, value in obj.items() if name != "status"}
+        if isinstance(metadata := known.get("metadata"), Mapping):
+            names = {field.alias for field in Metadata.model_fields.values()}
+            known["metadata"] = {name: value for name, value in metadata.items() if name in names}
+        obj = known
+    try:
+        return kind.model_validate(obj, extra="forbid" if strict else "ignore")
+    except ValidationError as error:
+        raise InvalidObject(tuple(_problems(kind, error))) from error
+
+
+def _problems(kind: type[BaseModel], error: ValidationError) -> Iterator[FieldProblem]:
+    for found in error.errors(include_url=False, include_input=False):
+        path, context = _path(found["loc"]), found.get("ctx", {})
+        match found["type"]:
+            case rule.RULE_BROKEN:
+                for broken in context["broken"]:
+                    yield FieldProblem(_join(path, broken.field), broken.message)
+            case "missing":
+                yield FieldProblem(path, "Required value")
+            case "extra_forbidden":
+                known = ", ".join(_members(kind, found["loc"][:-1]))
+                yield FieldProblem(path, f"unknown field (known: {known})")
+            case "value_error":
+                yield FieldProblem(path, str(context["error"]))
+            case _:
+                yield FieldProblem(path, found["msg"])
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """``("spec", "variants", 0)`` → ``spec.variants[0]``."""
+    path = ""
+    for step in location:
+        path = f"{path}[{step}]" if isinstance(step, int) else _join(path, step)
+    return path
+
+
+def _join(path: str, member: str | None) -> str:
+    member = (member or "").removeprefix(".")
+    return f"{path}.{member}" if path and member else path or member
+
+
+def _members(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The JSON names of the fields of the part of ``kind`` at ``location``."""
+    part: Any = kind
+    for step in location:
+        if isinstance(step, str) and (parts := list(_parts(part))):
+            part = next((f.annotation for f in parts[0].model_fields.values() if f.alias == step), None)
+    return [field.alias or name for found in _parts(part) for name, field in found.model_fields.items()]
+
+
+def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation such as ``Annotated[tuple[Variant, ...], …] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
