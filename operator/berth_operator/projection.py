@@ -36,7 +36,8 @@ def _pick(thing: Mapping[str, Any], *names: str) -> Object:
 
 def _custom(thing: Mapping[str, Any]) -> Object:
     """Of our own kinds everything but managed fields and what kubectl leaves in annotations."""
-    return {"metadata": _metadata(thing), "spec": thing.get("spec") or {}, "status": thing.get("status") or {}}
+    metadata = _metadata(thing, "creationTimestamp")
+    return {"metadata": metadata, "spec": thing.get("spec") or {}, "status": thing.get("status") or {}}
 
 
 def _node(thing: Mapping[str, Any]) -> Object:
@@ -44,7 +45,7 @@ def _node(thing: Mapping[str, Any]) -> Object:
     ready = [_pick(c, "type", "status") for c in status.get("conditions") or () if c.get("type") == "Ready"]
     return {
         "metadata": _metadata(thing, "labels"),
-        "spec": _pick(thing.get("spec") or {}, "taints", "unschedulable"),
+        "spec": _pick(thing.get("spec") or {}, "taints", "unschedulable", "providerID"),
         "status": _pick(status, "allocatable", "capacity") | {"conditions": ready},
     }
 

@@ -249,6 +249,8 @@ class Pool(Record):
     tolerations: tuple[Toleration, ...] = ()
     problems: tuple[Problem, ...] = ()
     """Why it cannot be used: no known GPU, no price, contradictory nodes. Not empty when ``gpu`` or ``price`` is None."""
+    remarks: tuple[Problem, ...] = ()
+    """What is wrong with some of its nodes: they are left out, the rest of the pool can be used."""
 
 
 class Policy(Record):
