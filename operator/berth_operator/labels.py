@@ -6,6 +6,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "berthmaster"
 APP_NAME = "app.kubernetes.io/name"
 """Of a child: the workload's name."""
+APP_INSTANCE = "app.kubernetes.io/instance"
+"""Of a pod: the name of its Deployment, which selects by it."""
 
 WORKLOAD = f"{GROUP}/workload"
 """On every child and its pods: the workload's name."""

@@ -1,0 +1,57 @@
+"""How long a pod may take until its model is ready: what the startup probe and the progress deadline wait for.
+
+Nothing answers on Triton's ports until every model has loaded, so a liveness probe without a startup probe in front
+kills each pod that loads slowly.
+"""
+
+from math import ceil
+
+from berth_operator.render.model_config import builds_tensorrt
+from berth_operator.render.order import Order
+from berth_scheduler.snapshot import Berth
+
+BITS = {
+    "fp32": 32,
+    "tf32": 32,
+    "fp16": 16,
+    "bf16": 16,
+    "fp8": 8,
+    "int8": 8,
+    "int8-sparse": 8,
+    "int8-weight": 8,
+    "fp4": 4,
+    "mxfp4": 4,
+    "int4-weight": 4,
+}
+"""Of a weight in its artefact, by precision; scales and what stays unquantised are within the rounding below."""
+
+_STEP_SECONDS = 60
+PULL_SECONDS = 1200
+"""Beyond loading, for the progress deadline: a node to be provisioned and 10 to 16 GB of image to be pulled."""
+
+
+def startup_seconds(order: Order, berth: Berth) -> int:
+    """The budget in seconds, a multiple of a minute: a slightly different parameter count must not start a rollout."""
+    platform = order.platform
+    parameters = _parameters(order)
+    if parameters is None:
+        loading = float(platform.startup_seconds_of_unknown_weights)
+    else:
+        weight_bytes = parameters * BITS[berth.precision] / 8
+        loading = platform.startup_base_seconds + weight_bytes / platform.load_bytes_per_second
+    if builds_tensorrt(order, berth):
+        loading += platform.tensorrt_build_seconds
+    return ceil(loading / _STEP_SECONDS) * _STEP_SECONDS
+
+
+def progress_deadline_seconds(order: Order, berth: Berth) -> int:
+    return startup_seconds(order, berth) + PULL_SECONDS
+
+
+def _parameters(order: Order) -> float | None:
+    model = order.planned.model
+    if model is None:
+        return None
+    if model.transformer is not None:
+        return model.transformer.parameters
+    return model.dense.parameters if model.dense is not None else None
