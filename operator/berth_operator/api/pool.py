@@ -102,7 +102,7 @@ class PoolPrice(Part):
     """Looked up: such as us-east-1."""
     instance_type: Identifier | None = None
     """Looked up: such as g6.xlarge."""
-    term: Literal["OnDemand", "Spot"] | None = None
+    term: Literal["OnDemand", "Spot", "OneYear", "ThreeYears"] | None = None
     """Looked up: which price; absent: Spot for a pool of capacityType Spot, else OnDemand."""
 
     rules: ClassVar = (
