@@ -1,99 +1,61 @@
 """Predict latency, throughput, memory and power of many cases at once: the only door to the performance model.
 
 The scheduler, ``berth predict`` and the benchmarks call :func:`predict`; the planner also asks
-:func:`sustainable_rate`, which inverts it.
+:func:`sustainable_rate`, which inverts it. How the model works: ``roofline`` (a step's time from its work),
+``batching`` (language models), ``batch_service`` (classic networks), ``bands`` (how sure it is).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.case import Engine, Model, Prediction
-from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
+from berth_cost.bands import band_edges, calibration_factor
+from berth_cost.bracketing import last_true
+from berth_cost.case_table import (
+    Booleans,
+    Calibration,
+    CaseTable,
+    Floats,
+    Integers,
+    LoadKind,
+    Objects,
+)
+from berth_cost.engine_constants import Constants, built_in_constants
+from berth_cost.feasibility import Feasibility, is_transformer, without_reasons
+from berth_cost.outcome import Outcome, classic_outcome, empty_outcome, language_outcome, scatter, widening
+from berth_cost.prediction_table import PredictionTable
+from berth_cost.queueing import HIGHEST_UTILIZATION
+from berth_cost.replica import (
+    END_TO_END,
+    LANGUAGE_METRICS,
+    LATENCY,
+    TIME_PER_OUTPUT_TOKEN,
+    Replicas,
+    classic_replicas,
+    language_replicas,
+)
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
+__all__ = [
+    "Booleans",
+    "Calibration",
+    "CaseTable",
+    "Feasibility",
+    "Floats",
+    "Integers",
+    "LoadKind",
+    "PredictionTable",
+    "SustainableRate",
+    "feasibility",
+    "predict",
+    "sustainable_rate",
+]
 
-
-class LoadKind(IntEnum):
-    CLOSED = 0
-    OPEN = 1
-    BATCH = 2
-    SATURATED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class CaseTable:
-    """Cases as columns: row i of every array is case i; ``*_index`` columns point into the tuples of categories.
-
-    A number that does not apply to a row is nan (floats). Shapes are (n,).
-    """
-
-    models: tuple[Model, ...]
-    gpus: tuple[GPUSpecification, ...]
-    slices: tuple[MIGProfile | None, ...]
-    precisions: tuple[str, ...]
-    engines: tuple[Engine, ...]
-
-    model_index: Integers
-    gpu_index: Integers
-    slice_index: Integers
-    precision_index: Integers
-    engine_index: Integers
-
-    gpu_count: Integers
-    tensor: Integers
-    pipeline: Integers
-    expert: Integers
-
-    maximum_batch_size: Floats
-    """nan: not stated."""
-    maximum_batched_tokens: Floats
-    instances: Integers
-    dynamic_batching: Booleans
-    maximum_queue_delay_seconds: Floats
-
-    load_kind: Integers
-    concurrency: Floats
-    requests_per_second: Floats
-    burstiness: Floats
-    batch_size: Floats
-
-    input_tokens: Floats
-    input_tokens_p95: Floats
-    output_tokens: Floats
-    items_per_request: Floats
-    shared_prefix_tokens: Floats
-
-    def __len__(self) -> int:
-        return len(self.model_index)
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionTable:
-    """Row i answers case i. ``point``, ``low``, ``high``: by metric name, then statistic ("value" for scalar metrics);
-    nan where a metric does not apply or the row is infeasible. ``low`` and ``high`` are the 90 % band."""
-
-    feasible: Booleans
-    reason_code: NDArray[np.object_]
-    """None, or why not: ``memory``, ``precision``, ``overload``, ``unknown``, ``parallelism``."""
-    reason_message: NDArray[np.object_]
-    reason_value: Floats
-    reason_limit: Floats
-    point: Mapping[str, Mapping[str, Floats]]
-    low: Mapping[str, Mapping[str, Floats]]
-    high: Mapping[str, Mapping[str, Floats]]
-    parts: Mapping[str, Floats]
-    utilization: Floats
-    evidence: NDArray[np.object_]
-
-    def row(self, index: int, case_id: str) -> Prediction:
-        """One row as the record that users see, rounded to six significant digits."""
-        raise NotImplementedError
+CHUNK_ROWS = 4096
+"""Rows inverted together: the columns of a chunk stay in the processor's cache over the iterations."""
+ASKED_NOTHING_SECONDS = 1e30
+"""Stands for no objective: infinities would hide from the secant steps how far the others are from theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +64,189 @@ class SustainableRate:
 
     ``requests_per_second`` is 0 where an objective is broken even by a lone request; then ``binding`` names that
     objective as (metric, statistic), ``value`` is the pessimistic edge for a lone request and ``limit`` the objective.
-    Where the rate is above 0, ``binding`` names what would break first (None: throughput itself).
+    Where the rate is above 0, ``binding`` names what would break first (None: throughput itself), and ``value`` is the
+    pessimistic edge at that rate. It is 0 without ``binding`` where the case cannot run at all: ``reasons`` says why.
     """
 
     requests_per_second: Floats
     binding: NDArray[np.object_]
     value: Floats
     limit: Floats
+    maximum_rate: Floats
+    """Requests per second at which a replica is saturated, by the point prediction; nan where it cannot run."""
+    reasons: Feasibility
 
 
-def predict(table: CaseTable) -> PredictionTable:
-    """Latency percentiles, throughput, memory, power and energy of every case."""
-    raise NotImplementedError
+def predict(table: CaseTable, constants: Constants | None = None) -> PredictionTable:
+    """Latency percentiles, throughput, memory, power and energy of every case.
+
+    Reasons: ``unknown`` (a number that nobody knows, named in the message), ``parallelism``, ``precision``,
+    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second).
+    """
+    constants = constants or built_in_constants()
+    outcome = empty_outcome(len(table))
+    language = is_transformer(table)
+    for kind in LoadKind:
+        for rows, answer in ((language, language_outcome), (~language, classic_outcome)):
+            chosen = np.flatnonzero(rows & (table.load_kind == kind))
+            if len(chosen):
+                scatter(outcome, chosen, answer(table.rows(chosen), kind, constants))
+    return _prediction_table(table, outcome, constants)
 
 
-def sustainable_rate(table: CaseTable, objectives: Mapping[tuple[str, str], Floats]) -> SustainableRate:
+def _prediction_table(table: CaseTable, outcome: Outcome, constants: Constants) -> PredictionTable:
+    evidence = np.full(len(table), "estimated", dtype=object)
+    return PredictionTable(
+        feasible=outcome.reasons.feasible,
+        reason_code=outcome.reasons.code,
+        reason_message=outcome.reasons.message,
+        reason_value=outcome.reasons.value,
+        reason_limit=outcome.reasons.limit,
+        point=outcome.point,
+        low=outcome.low,
+        high=outcome.high,
+        parts=outcome.parts,
+        utilization=outcome.utilization,
+        evidence=evidence if table.calibration is None else table.calibration.evidence,
+        maximum_rate=outcome.maximum_rate,
+        model_version=constants.model_version,
+    )
+
+
+def feasibility(table: CaseTable, constants: Constants | None = None) -> Feasibility:
+    """Only whether each case can run, whatever its load: what :func:`predict` refuses except ``overload``."""
+    constants = constants or built_in_constants()
+    reasons = without_reasons(len(table))
+    for chosen, replicas in _by_kind_of_model(table, constants):
+        _copy_reasons(reasons, chosen, replicas.reasons)
+    return reasons
+
+
+def sustainable_rate(
+    table: CaseTable, objectives: Mapping[tuple[str, str], Floats], constants: Constants | None = None
+) -> SustainableRate:
     """Invert :func:`predict` for the rate. ``objectives``: (metric, statistic) → limit in seconds (n,), inf: not asked.
 
     The table's own ``load_kind`` and ``requests_per_second`` are ignored; its ``burstiness`` is respected.
+    ``endToEndSeconds`` and ``latencySeconds`` mean each other where the model has only one of them; an objective on
+    tokens of a classic network cannot hold (rate 0, value nan).
     """
-    raise NotImplementedError
+    constants = constants or built_in_constants()
+    count = len(table)
+    opened = replace(table, load_kind=np.full(count, int(LoadKind.OPEN)), requests_per_second=np.ones(count))
+    asked = [(key, limits) for key, limits in sorted(objectives.items()) if np.isfinite(limits).any()]
+    rate, value, limit = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan)
+    binding, maximum = np.full(count, None, dtype=object), np.full(count, np.nan)
+    reasons = without_reasons(count)
+    for start in range(0, count, CHUNK_ROWS):
+        part = slice(start, min(start + CHUNK_ROWS, count))
+        for within, replicas in _by_kind_of_model(opened.rows(part), constants):
+            chosen = within + start
+            _copy_reasons(reasons, chosen, replicas.reasons)
+            able = replicas.reasons.feasible
+            limits = [(key, values[chosen]) for key, values in asked]
+            solved = _inverted(replicas, limits, constants)
+            rate[chosen] = np.where(able, solved.rate, 0.0)
+            value[chosen], limit[chosen] = np.where(able, solved.value, np.nan), np.where(able, solved.limit, np.nan)
+            binding[chosen[able]] = solved.binding[able]
+            maximum[chosen] = np.where(able, replicas.maximum_rate / _stretch(replicas), np.nan)
+    return SustainableRate(rate, binding, value, limit, maximum, reasons)
+
+
+def _by_kind_of_model(table: CaseTable, constants: Constants) -> list[tuple[Integers, Replicas]]:
+    """The rows of language models and of classic networks, each as replicas."""
+    language = is_transformer(table)
+    groups: list[tuple[Integers, Replicas]] = []
+    chosen = np.flatnonzero(language)
+    if len(chosen):
+        groups.append((chosen, language_replicas(table.rows(chosen), constants)))
+    chosen = np.flatnonzero(~language)
+    if len(chosen):
+        groups.append((chosen, classic_replicas(table.rows(chosen), constants)))
+    return groups
+
+
+def _copy_reasons(reasons: Feasibility, chosen: Integers, some: Feasibility) -> None:
+    reasons.code[chosen], reasons.message[chosen] = some.code, some.message
+    reasons.value[chosen], reasons.limit[chosen] = some.value, some.limit
+
+
+def _stretch(replicas: Replicas) -> Floats:
+    metric = LATENCY if not _speaks(replicas) else TIME_PER_OUTPUT_TOKEN
+    return calibration_factor(replicas.table, metric)
+
+
+def _speaks(replicas: Replicas) -> bool:
+    return bool(is_transformer(replicas.table)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Inverted:
+    rate: Floats
+    binding: Objects
+    value: Floats
+    limit: Floats
+
+
+def _inverted(replicas: Replicas, asked: Sequence[tuple[tuple[str, str], Floats]], constants: Constants) -> _Inverted:
+    """Find the largest load variable at which every objective holds on the pessimistic edge.
+
+    On that edge every service time is longer by a factor h, so a rate λ loads the replica as λ·h would at the point:
+    h·T(λ·h), the same replica on a slower clock.
+    """
+    table, count = replicas.table, len(replicas.table)
+    wide = widening(replicas)
+    service_metric = TIME_PER_OUTPUT_TOKEN if _speaks(replicas) else LATENCY
+    edge = calibration_factor(table, service_metric) * band_edges(constants, table, service_metric, "mean", wide)[1]
+    factors = []
+    for (metric, statistic), limits in asked:
+        own = _own_metric(replicas, metric)
+        calibrated = calibration_factor(table, own or metric)
+        high = calibrated * band_edges(constants, table, own or LATENCY, statistic, wide)[1]
+        bounded = np.where(np.isfinite(limits), limits, ASKED_NOTHING_SECONDS)
+        factors.append((own, statistic, high, bounded))
+
+    def excesses(load: Floats) -> Floats:
+        """log(pessimistic edge / limit) by objective, shape (objectives, n)."""
+        latencies = replicas.open_latencies(load)
+        rows = np.full((len(factors), count), -np.inf)
+        for row, (own, statistic, high, bounded) in enumerate(factors):
+            if own is None:
+                rows[row] = np.where(bounded < ASKED_NOTHING_SECONDS, np.inf, -np.inf)
+            else:
+                rows[row] = np.log(high * latencies[own].statistic(statistic) / bounded)
+        return rows
+
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        lightest = replicas.lightest()
+        fullest = replicas.load_at(HIGHEST_UTILIZATION * replicas.maximum_rate)
+        if not factors:
+            nothing = np.full(count, None, dtype=object)
+            return _Inverted(replicas.rate(fullest) / edge, nothing, np.full(count, np.nan), np.full(count, np.nan))
+        alone = excesses(lightest)
+        impossible = alone.max(axis=0) > 0
+        load = last_true(lambda tried: excesses(tried).max(axis=0), lightest, fullest)
+        at_load = np.where(impossible, alone, excesses(load))
+    throughput = ~impossible & (load >= fullest)
+    worst = at_load.argmax(axis=0)
+    limits_asked = np.array([values for _, values in asked])[worst, np.arange(count)]
+    keys = np.empty(len(asked), dtype=object)
+    keys[:] = [key for key, _ in asked]
+    binding = keys[worst]
+    binding[throughput] = None
+    value = limits_asked * np.exp(np.take_along_axis(at_load, worst[None, :], axis=0)[0])
+    return _Inverted(
+        rate=np.where(impossible, 0.0, replicas.rate(load) / edge),
+        binding=binding,
+        value=np.where(throughput | ~np.isfinite(value), np.nan, value),
+        limit=np.where(throughput, np.nan, limits_asked),
+    )
+
+
+def _own_metric(replicas: Replicas, metric: str) -> str | None:
+    """What the model calls the metric; None where it has none of the kind."""
+    if _speaks(replicas):
+        return END_TO_END if metric == LATENCY else metric
+    if metric == END_TO_END:
+        return LATENCY
+    return None if metric in LANGUAGE_METRICS else metric

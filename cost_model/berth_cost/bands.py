@@ -1,0 +1,44 @@
+"""The 90 % band: how far observations lay from predictions, by metric and engine, and what widens or narrows it.
+
+The edges are empirical: the 5th and 95th percentile of observed over predicted on the measured cases, left as factors.
+A GPU whose numbers have no second source and a network with estimated sizes widen it; calibration narrows it.
+"""
+
+import numpy as np
+
+from berth_cost.case_table import CaseTable, Floats
+from berth_cost.engine_constants import GENERAL, Constants, engine_name
+
+RECALLED_WIDENING = 0.10
+"""Added to both edges, in logs, where a number of the GPU that the model reads has no second source."""
+ESTIMATED_WIDENING = 0.25
+"""The same where the activations or inputs of a classic network are estimates."""
+
+GROUPS = {"timeToFirstTokenSeconds": "first_token"}
+"""Calibration group by metric; every other time is ``service``."""
+
+LANGUAGE_THROUGHPUT = ("outputTokensPerSecond", "totalTokensPerSecond", "requestsPerSecond")
+CLASSIC_THROUGHPUT = ("itemsPerSecond", "requestsPerSecond")
+
+
+def band_edges(
+    constants: Constants, table: CaseTable, metric: str, statistic: str, widening: Floats
+) -> tuple[Floats, Floats]:
+    """(low, high) factors on the point, shapes (n,): of ``metric.statistic`` where the constants tell it apart, else of
+    ``metric``; of the row's engine where it was seen, else of the general prior. ``widening`` in logs."""
+    by_engine = constants.bands.get(f"{metric}.{statistic}", constants.bands[metric])
+    known = [by_engine.get(engine_name(constants, engine), by_engine[GENERAL]) for engine in table.engines]
+    index = table.engine_index
+    low = np.log(np.array([one.low for one in known]))[index] - widening
+    high = np.log(np.array([one.high for one in known]))[index] + widening
+    if table.calibration is not None:
+        share = table.calibration.residual_share[GROUPS.get(metric, "service")]
+        low, high = low * share, high * share
+    return np.exp(low), np.exp(high)
+
+
+def calibration_factor(table: CaseTable, metric: str) -> Floats:
+    """What measured runs multiply the metric's time by, shape (n,); 1 without any."""
+    if table.calibration is None:
+        return np.ones(len(table))
+    return np.exp(table.calibration.log_factor[GROUPS.get(metric, "service")])

@@ -1,0 +1,220 @@
+"""Classic networks behind a dynamic batcher: a bulk-service queue whose batches grow with the load.
+
+As in :mod:`berth_cost.batching`, one variable drives everything explicitly: m = requests that arrive while a batch is
+served. A batch takes what arrived, at least one request and at most the limit; the rate is m / cycle.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from berth_cost.bracketing import last_true
+from berth_cost.case_table import CaseTable, Floats, LoadKind
+from berth_cost.device import DeviceColumns
+from berth_cost.engine_constants import ClassicColumns, Constants, behind_server, classic_columns, precision_efficiency
+from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
+from berth_cost.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
+from berth_cost.roofline import soft_maximum
+from berth_cost.work import DenseWork
+
+REFERENCE_FLOPS = 4e9
+"""Of the typical network that ``pass_overhead_seconds`` is stated for (ResNet-50 is 8.2e9)."""
+RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
+
+
+@dataclass(frozen=True, slots=True)
+class PassCoefficients:
+    """A forward pass over b items on an otherwise empty GPU, seconds: soft maximum of two lines, plus a line."""
+
+    compute_fixed: Floats
+    compute_item: Floats
+    memory_fixed: Floats
+    memory_item: Floats
+    overhead_fixed: Floats
+    overhead_item: Floats
+
+    def device_seconds(self, items: Floats) -> Floats:
+        return soft_maximum(self.compute(items), self.memory(items))
+
+    def compute(self, items: Floats) -> Floats:
+        return self.compute_fixed + self.compute_item * items
+
+    def memory(self, items: Floats) -> Floats:
+        return self.memory_fixed + self.memory_item * items
+
+    def overhead(self, items: Floats) -> Floats:
+        return self.overhead_fixed + self.overhead_item * items
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicState:
+    """A replica at an operating point; shapes (n,)."""
+
+    requests_per_second: Floats
+    items_per_pass: Floats
+    busy: Floats
+    """Share of the time in which the GPU runs something."""
+    service_seconds: Floats
+    """Of a pass, stretched by the other instances."""
+    host_seconds: Floats
+    queue_seconds: Floats
+    latency: Latency
+
+
+@dataclass(frozen=True, slots=True)
+class BatchService:
+    """Replicas of classic networks by row; shapes (n,)."""
+
+    work: PassCoefficients
+    items: Floats
+    """Per request."""
+    largest_batch: Floats
+    """Requests per pass, at least 1."""
+    instances: Floats
+    delay: Floats
+    """Longest time a request is held back for company."""
+    host: Floats
+    """Per request, through a server."""
+    host_jitter: float
+    service_jitter: float
+    burstiness: Floats
+    maximum_rate: Floats
+
+    def pass_seconds(self, requests: Floats) -> Floats:
+        items = requests * self.items
+        return self.work.device_seconds(items) + self.work.overhead(items)
+
+    def cycle_seconds(self, requests: Floats) -> Floats:
+        """Between two completions where all instances are busy: they share the GPU and overlap their overheads."""
+        device = self.work.device_seconds(requests * self.items)
+        return np.maximum(device, self.pass_seconds(requests) / self.instances)
+
+    def rate(self, arrivals: Floats) -> Floats:
+        """Requests per second at m = ``arrivals``."""
+        return arrivals / self.cycle_seconds(np.minimum(natural_batch(arrivals), self.largest_batch))
+
+    def arrivals_at(self, rate: Floats) -> Floats:
+        """The m of an open load; ``rate`` at most the maximum."""
+
+        def excess(arrivals: Floats) -> Floats:
+            return self.rate(arrivals) - rate
+
+        return last_true(excess, self.smallest_arrivals(), self.largest_batch)
+
+    def smallest_arrivals(self) -> Floats:
+        """m of a load so thin that its requests never meet."""
+        return self.largest_batch * 1e-9
+
+    def open_state(self, arrivals: Floats) -> ClassicState:
+        rate = self.rate(arrivals)
+        batch = np.clip(np.maximum(natural_batch(arrivals), 1 + rate * self.delay), 1.0, self.largest_batch)
+        cycle = self.cycle_seconds(batch)
+        busy = np.minimum(rate * cycle / batch, 1.0)
+        alone = self.pass_seconds(batch)
+        service = alone + busy * np.maximum(self.instances * cycle - alone, 0.0)
+        all_busy = waiting_probability(busy, self.instances)
+        utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
+        overflow, overflow_probability = overflow_wait(
+            utilization, self.largest_batch, self.cycle_seconds(self.largest_batch), self.burstiness
+        )
+        residual = Residual(np.maximum(cycle - self.delay, 0.0), all_busy)
+        waits: list[Part] = [residual, Wait(overflow, overflow_probability)]
+        queue = self.delay + residual.mean() + overflow
+        return self._state(rate, batch, busy, service, queue, Latency(self.delay, waits))
+
+    def closed_state(self, clients: Floats) -> ClassicState:
+        """A fixed number of requests in the system: batches of what the others left, latency by Little's law."""
+        batch = np.clip(clients / (self.instances + 1), 1.0, self.largest_batch)
+        alone = self.pass_seconds(batch)
+        unhindered = self.host + alone
+        longest = clients * self.cycle_seconds(batch) / batch
+        latency = np.maximum(unhindered, longest)
+        rate = clients / latency
+        busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
+        queue = latency - unhindered
+        return self._state(rate, batch, busy, alone, queue, Latency(queue, []))
+
+    def batch_state(self, requests: Floats) -> ClassicState:
+        """One batch at a time, sent as one request."""
+        seconds = self.pass_seconds(requests)
+        host = self.host * requests
+        zero = np.zeros_like(seconds)
+        rate = requests / (host + seconds)
+        return self._state(rate, requests, seconds / (host + seconds), seconds, zero, Latency(host - self.host, []))
+
+    def saturated_state(self) -> ClassicState:
+        """Full batches in every instance, always."""
+        batch = self.largest_batch
+        cycle = self.cycle_seconds(batch)
+        zero, one = np.zeros_like(cycle), np.ones_like(cycle)
+        return self._state(batch / cycle, batch, one, self.instances * cycle, zero, Latency(zero, []))
+
+    def _state(
+        self, rate: Floats, batch: Floats, busy: Floats, service: Floats, queue: Floats, waiting: Latency
+    ) -> ClassicState:
+        jitters = [Jitter(self.service_jitter * service), Jitter(self.host_jitter * self.host)]
+        return ClassicState(
+            requests_per_second=rate,
+            items_per_pass=batch * self.items,
+            busy=busy,
+            service_seconds=service,
+            host_seconds=self.host,
+            queue_seconds=queue,
+            latency=Latency(waiting.fixed + self.host + service, [*waiting.parts, *jitters]),
+        )
+
+
+def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, constants: Constants) -> BatchService:
+    """The replicas of ``table``; every row a classic network with known numbers."""
+    engine = classic_columns(constants, table)
+    items = np.maximum(np.nan_to_num(table.items_per_request, nan=1.0), 1.0)
+    stated = np.where(np.isnan(table.maximum_batch_size), items, table.maximum_batch_size)
+    batching = table.dynamic_batching | (table.load_kind == LoadKind.SATURATED)
+    largest = np.where(batching, np.maximum(np.floor(stated / items), 1.0), 1.0)
+    service = BatchService(
+        work=pass_coefficients(table, work, device, engine, constants),
+        items=items,
+        largest_batch=largest,
+        instances=table.instances.astype(np.float64),
+        delay=np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0),
+        host=host_seconds(table, work, engine, items),
+        host_jitter=constants.jitter.host,
+        service_jitter=constants.jitter.service,
+        burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
+        maximum_rate=np.ones_like(largest),
+    )
+    return replace_rate(service)
+
+
+def replace_rate(service: BatchService) -> BatchService:
+    """With ``maximum_rate`` filled: full batches."""
+    values = {name: getattr(service, name) for name in BatchService.__slots__}
+    values["maximum_rate"] = service.largest_batch / service.cycle_seconds(service.largest_batch)
+    return BatchService(**values)
+
+
+def host_seconds(table: CaseTable, work: DenseWork, engine: ClassicColumns, items: Floats) -> Floats:
+    """Server, network and copies, per request. A load of whole batches, or none but the maximum, is the engine alone
+    unless the engine's name says that Triton stands before it."""
+    served = np.array([behind_server(one) for one in table.engines])[table.engine_index]
+    requests = (table.load_kind == LoadKind.OPEN) | (table.load_kind == LoadKind.CLOSED)
+    seconds = engine.request_seconds + items * (work.input_bytes + work.output_bytes) / engine.host_bytes_per_second
+    return np.where(served | requests, seconds, 0.0)
+
+
+def pass_coefficients(
+    table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
+) -> PassCoefficients:
+    compute_factor, memory_factor = precision_efficiency(constants, table)
+    flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
+    bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
+    size = np.power(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS, engine.size_exponent)
+    return PassCoefficients(
+        compute_fixed=engine.ramp_flops * device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND / flops,
+        compute_item=work.flops / flops,
+        memory_fixed=work.weight_bytes / bandwidth,
+        # Written by one operation, read by the next.
+        memory_item=2 * work.activation_bytes / bandwidth,
+        overhead_fixed=engine.pass_overhead_seconds * size,
+        overhead_item=engine.item_overhead_seconds,
+    )

@@ -1,0 +1,308 @@
+"""Continuous batching of language models: what a step carries, and how long requests take, at any load.
+
+Everything follows one variable explicitly, x = requests admitted per step. In steady state a step carries B = x·(output
+− 1) decoding sequences and P = x·input prompt tokens, so the step time T(x), the rate x / T(x) and every latency are
+known functions of x, all rising; there is no fixed point to iterate. A load fixes x: a closed loop by the number of
+clients, an open one by its rate, saturation by the seats or by the token budget of a step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from berth_cost.bracketing import last_true
+from berth_cost.case_table import CaseTable, Floats
+from berth_cost.device import DeviceColumns
+from berth_cost.engine_constants import Constants, LanguageColumns, language_columns, precision_efficiency
+from berth_cost.memory import LanguageMemory, expert_shards, language_memory
+from berth_cost.percentiles import Jitter, Latency, LogNormal, Part, Residual, Wait
+from berth_cost.queueing import HIGHEST_UTILIZATION, mean_wait, waiting_probability
+from berth_cost.roofline import StepCoefficients
+from berth_cost.work import TransformerWork
+
+RAMP_REFERENCE_FLOPS_PER_SECOND = 1e15
+"""``ramp_tokens`` is stated for a GPU of this peak rate; a smaller one fills with fewer tokens, in proportion."""
+SMALLEST_CHUNK_SHARE = 0.125
+"""Of the token budget: what is left for prompts however many sequences decode."""
+HIGHEST_COLLISION = 0.9
+"""Prompts share steps, so the queue for prefill alone never diverges before the seats do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageState:
+    """A replica at an operating point; shapes (n,). Times in seconds."""
+
+    requests_per_second: Floats
+    sequences: Floats
+    prompt_tokens: Floats
+    """Per step."""
+    step_seconds: Floats
+    """Of a mean step, which is the time per output token."""
+    prefill_seconds: Floats
+    time_to_first_token: Latency
+    time_per_output_token: Latency
+    end_to_end: Latency
+    queue_seconds: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuousBatching:
+    """Replicas of language models by row; shapes (n,)."""
+
+    step: StepCoefficients
+    memory: LanguageMemory
+    prompt: Floats
+    """Prompt tokens that are not a cached prefix."""
+    decode_steps: Floats
+    chunk_steps: Floats
+    """Steps that a prompt takes where nothing else runs."""
+    token_budget: Floats
+    seats: Floats
+    largest_admission: Floats
+    """The x at which seats or token budget are used up."""
+    maximum_rate: Floats
+    request_overhead: Floats
+    cohort_share: Floats
+    prompt_sigma: Floats
+    burstiness: Floats
+    service_jitter: float
+    first_token_jitter: float
+    output_variation: float
+
+    def rate(self, admission: Floats) -> Floats:
+        """Requests per second at x = ``admission``."""
+        return admission / self.step.seconds(admission * self.decode_steps, admission * self.prompt)
+
+    def admission_at(self, rate: Floats) -> Floats:
+        """The x of an open load; ``rate`` at most the maximum."""
+
+        def excess(admission: Floats) -> Floats:
+            return self.rate(admission) - rate
+
+        return last_true(excess, self.smallest_admission(), self.largest_admission)
+
+    def smallest_admission(self) -> Floats:
+        """x of a load so thin that its requests never meet."""
+        return self.largest_admission * 1e-9
+
+    def open_state(self, admission: Floats, saturated: bool = False) -> LanguageState:
+        """Arrivals at the rate that belongs to x: queueing for seats and behind other prompts included."""
+        sequences, prompt_tokens = admission * self.decode_steps, admission * self.prompt
+        step = self.step.seconds(sequences, prompt_tokens)
+        rate = admission / step
+        chunk_step, chunks = self._prefill_step(sequences, prompt_tokens)
+        prefill = chunk_step * chunks
+        busy = np.minimum(admission * chunks, 1.0)
+        excess = np.maximum(chunk_step - step, 0.0)
+        collision = np.minimum(rate * chunks * excess, HIGHEST_COLLISION)
+        behind = self.burstiness * collision / (2 * (1 - collision)) * excess * chunks
+        utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
+        residence = prefill + self.decode_steps * step
+        varied = np.full_like(rate, self.output_variation)
+        seat_wait = mean_wait(utilization, self.seats, residence, self.burstiness, varied)
+        if saturated:
+            seat_wait = np.zeros_like(rate)
+        waits: list[Part] = [
+            Wait(behind, collision),
+            Wait(seat_wait, waiting_probability(utilization, self.seats)),
+            Residual(step + busy * excess, np.ones_like(step)),
+        ]
+        return self._state(
+            rate, sequences, prompt_tokens, step, prefill, waits, np.zeros_like(rate), seat_wait + behind
+        )
+
+    def closed_state(self, clients: Floats) -> LanguageState:
+        """A fixed number of requests in the system; beyond the seats they wait. Equal prompts move in cohorts."""
+        cycle_steps = self.decode_steps + self.chunk_steps
+        admission = np.minimum(clients / cycle_steps, self.largest_admission)
+        running = admission * cycle_steps
+        sequences = admission * self.decode_steps
+        # The part of the prompts that comes in cohorts is not there while others decode.
+        cohort = np.minimum(self.cohort_share, 1.0)
+        prompt_tokens = admission * self.prompt * (1 - cohort)
+        step = self.step.seconds(sequences, prompt_tokens)
+        chunk_step, chunks = self._prefill_step(sequences * (1 - cohort), prompt_tokens)
+        prefill = chunk_step * chunks
+        full = np.minimum(self.token_budget, np.maximum(running, 1.0) * self.prompt)
+        everybody = np.maximum(running - 1.0, 0.0) * self.prompt / full * self.step.seconds(np.zeros_like(full), full)
+        wave = self.cohort_share * everybody
+        residence = self.request_overhead + wave + prefill + self.decode_steps * step
+        rate = running / residence
+        waiting = np.maximum(clients - running, 0.0) / rate
+        waits: list[Part] = [Residual(2 * wave, np.ones_like(wave))]
+        return self._state(rate, sequences, prompt_tokens, step, prefill, waits, waiting, waiting + wave)
+
+    def saturated_state(self) -> LanguageState:
+        """As many requests as there are seats, always; latencies leave out the wait for a seat, which has no end."""
+        return self.open_state(self.largest_admission, saturated=True)
+
+    def batch_state(self, batch: Floats) -> LanguageState:
+        """One static batch at a time: all prompts first, then all sequences step by step."""
+        tokens = batch * self.prompt
+        chunk = np.minimum(tokens, self.token_budget)
+        zero = np.zeros_like(batch)
+        prefill = self.step.seconds(zero, chunk) * tokens / chunk
+        step = self.step.seconds(batch, zero)
+        rate = batch / (self.request_overhead + prefill + self.decode_steps * step)
+        return self._state(rate, batch, zero, step, prefill, [], zero, zero)
+
+    def _prefill_step(self, sequences: Floats, prompt_tokens: Floats) -> tuple[Floats, Floats]:
+        """(seconds of a step that carries a chunk of a new prompt, chunks a prompt is cut into)."""
+        room = np.maximum(self.token_budget - sequences, SMALLEST_CHUNK_SHARE * self.token_budget)
+        chunk = np.minimum(self.prompt, room)
+        return self.step.seconds(sequences, np.maximum(chunk, prompt_tokens)), self.prompt / chunk
+
+    def _state(
+        self,
+        rate: Floats,
+        sequences: Floats,
+        prompt_tokens: Floats,
+        step: Floats,
+        prefill: Floats,
+        waits: list[Part],
+        fixed: Floats,
+        queue: Floats,
+    ) -> LanguageState:
+        idle_step = self.step.seconds(np.zeros_like(sequences), np.zeros_like(sequences))
+        # How many run fluctuates like a Poisson number, and the step time with it by its elasticity.
+        elasticity = np.maximum(1 - idle_step / step, 0.0)
+        fluctuation = self.burstiness * elasticity * elasticity / np.maximum(sequences, 1.0)
+        variation = np.sqrt(self.service_jitter * self.service_jitter + fluctuation)
+        decoding = self.decode_steps * step
+        first = [
+            *waits,
+            LogNormal(prefill, self.prompt_sigma),
+            Jitter(self.first_token_jitter * (prefill + self.request_overhead)),
+        ]
+        return LanguageState(
+            requests_per_second=rate,
+            sequences=sequences,
+            prompt_tokens=prompt_tokens,
+            step_seconds=step,
+            prefill_seconds=prefill,
+            time_to_first_token=Latency(fixed + self.request_overhead, first),
+            time_per_output_token=Latency(step, [Jitter(variation * step)]),
+            end_to_end=Latency(fixed + self.request_overhead + decoding, [*first, Jitter(variation * decoding)]),
+            queue_seconds=queue,
+        )
+
+
+def continuous_batching(
+    table: CaseTable, work: TransformerWork, device: DeviceColumns, constants: Constants
+) -> ContinuousBatching:
+    """The replicas of ``table``; every row a transformer with known numbers. Rows whose memory does not fit have
+    ``memory.seats`` below 1 and no meaning otherwise."""
+    engine = language_columns(constants, table)
+    budget = np.where(
+        np.isnan(table.maximum_batched_tokens), engine.maximum_batched_tokens, table.maximum_batched_tokens
+    )
+    prompt = np.maximum(table.input_tokens - table.shared_prefix_tokens, 1.0)
+    memory = language_memory(table, work, device, engine, np.minimum(budget, 8192.0))
+    limit = np.where(np.isnan(table.maximum_batch_size), engine.maximum_batch_size, table.maximum_batch_size)
+    seats = np.maximum(np.minimum(limit, memory.seats), 1.0)
+    decode_steps = np.maximum(table.output_tokens - 1.0, 0.0)
+    chunk_steps = np.maximum(prompt / budget, 1.0)
+    by_seats = seats / (decode_steps + chunk_steps)
+    by_budget = budget / (prompt + decode_steps)
+    largest = np.minimum(by_seats, by_budget)
+    step = step_coefficients(table, work, device, engine, constants)
+    rate = largest / step.seconds(largest * decode_steps, largest * prompt)
+    return ContinuousBatching(
+        step=step,
+        memory=memory,
+        prompt=prompt,
+        decode_steps=decode_steps,
+        chunk_steps=chunk_steps,
+        token_budget=budget,
+        seats=np.maximum(largest * (decode_steps + chunk_steps), 1.0),
+        largest_admission=largest,
+        maximum_rate=rate,
+        request_overhead=engine.request_overhead_seconds,
+        cohort_share=engine.cohort_share,
+        prompt_sigma=prompt_sigma(table.input_tokens, table.input_tokens_p95),
+        burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
+        service_jitter=constants.jitter.service,
+        first_token_jitter=constants.jitter.first_token,
+        output_variation=constants.jitter.output_length,
+    )
+
+
+def prompt_sigma(mean: Floats, p95: Floats) -> Floats:
+    """σ of a log-normal length with this mean and 95th percentile; 0 where the percentile is nan or not above the mean.
+
+    p95 / mean = e^(1.645·σ − σ²/2), the smaller root; a ratio above e^(1.645²/2) = 3.87 gets the largest σ, 1.645.
+    """
+    ratio = np.log(np.maximum(np.where(np.isnan(p95), mean, p95) / mean, 1.0))
+    z = 1.6448536269514722
+    return z - np.sqrt(np.maximum(z * z - 2 * ratio, 0.0))
+
+
+def step_coefficients(
+    table: CaseTable, work: TransformerWork, device: DeviceColumns, engine: LanguageColumns, constants: Constants
+) -> StepCoefficients:
+    """Seconds per unit of what a step carries, per row.
+
+    Tensor parallelism splits every matrix product; pipeline stages work one after another, each on its share of the
+    sequences; GPUs beyond tensor × pipeline repeat the attention and split the sequences. Weights are read once a
+    step by each stage in turn, so a pipeline does not shorten that.
+    """
+    compute_factor, memory_factor = precision_efficiency(constants, table)
+    flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
+    bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
+    gpus, tensor, pipeline = (column.astype(np.float64) for column in (table.gpu_count, table.tensor, table.pipeline))
+    copies = gpus / (tensor * pipeline)
+    shards = expert_shards(table)
+
+    prompt = np.maximum(table.input_tokens - table.shared_prefix_tokens, 1.0)
+    context = table.input_tokens + table.output_tokens / 2
+    context = (context + np.minimum(context, work.window_tokens)) / 2
+    prompt_context = table.shared_prefix_tokens + prompt / 2
+    prompt_context = (prompt_context + np.minimum(prompt_context, work.window_tokens)) / 2
+
+    link = link_seconds(table, work, device, constants)
+    has_experts = work.expert_draw > 0
+    with np.errstate(divide="ignore"):
+        draw = np.where(work.expert_draw < 1, -np.log1p(-np.minimum(work.expert_draw, 1 - 1e-9)), 20.0)
+    return StepCoefficients(
+        compute_fixed=engine.ramp_tokens
+        * work.token_flops
+        * (device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND)
+        / (flops * tensor),
+        compute_sequence=(work.token_flops + work.context_flops * context) / (flops * gpus),
+        compute_prompt_token=(work.token_flops - work.head_flops + work.prompt_context_flops * prompt_context)
+        / (flops * gpus),
+        memory_fixed=work.shared_weight_bytes / (bandwidth * tensor),
+        memory_sequence=work.cache_bytes
+        * context
+        / (bandwidth * copies * pipeline * np.minimum(tensor, work.key_value_heads)),
+        memory_token=work.activation_bytes / (bandwidth * gpus),
+        expert_seconds=work.expert_weight_bytes / (bandwidth * shards),
+        expert_rate=np.where(has_experts, draw * shards / gpus, 0.0),
+        overhead_fixed=engine.step_overhead_seconds
+        + work.layers
+        * (engine.layer_overhead_seconds + np.where(has_experts, engine.expert_layer_overhead_seconds, 0.0)),
+        overhead_sequence=engine.sequence_overhead_seconds / copies,
+        link_fixed=link[0],
+        link_token=link[1] / (copies * pipeline),
+    )
+
+
+def link_seconds(
+    table: CaseTable, work: TransformerWork, device: DeviceColumns, constants: Constants
+) -> tuple[Floats, Floats]:
+    """(seconds per step, seconds per token) of two all-reduces a layer, as latency + bytes / bandwidth.
+
+    A ring moves 2·(n − 1)/n times the vector over each link; latency grows with log₂ n. Experts that are split
+    wider than attention exchange tokens twice a layer on top.
+    """
+    nvlink, pcie = constants.links["nvlink"], constants.links["pcie"]
+    latency = np.where(device.nvlink > 0, nvlink.latency_seconds, pcie.latency_seconds)
+    speed = device.link_bytes_per_second * np.where(device.nvlink > 0, nvlink.efficiency, pcie.efficiency)
+    tensor, shards = table.tensor.astype(np.float64), expert_shards(table)
+    wide = (work.expert_draw > 0) & (shards > tensor)
+    spans = (tensor > 1) | wide
+    rounds = np.log2(tensor) + np.where(wide, np.log2(shards), 0.0)
+    moved = 2 * (tensor - 1) / tensor + np.where(wide, 2.0, 0.0)
+    fixed = 2 * work.layers * latency * rounds + (table.pipeline - 1) * latency
+    token = np.where(spans, 2 * work.layers * work.hidden_bytes * moved / np.where(spans, speed, 1.0), 0.0)
+    return fixed, token

@@ -1,0 +1,106 @@
+"""Cases as columns: what the performance model computes on."""
+
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from typing import TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from berth_cost.case import Engine, Model
+from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+Objects = NDArray[np.object_]
+
+
+class LoadKind(IntEnum):
+    CLOSED = 0
+    OPEN = 1
+    BATCH = 2
+    SATURATED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What measured runs say about each row, by metric group (``service``, ``first_token``); arrays of shape (n,).
+
+    ``log_factor``: natural logarithm of measured over predicted time, already shrunk towards 0 where runs are few or
+    far. ``residual_share``: share of the uncalibrated band's width (in logs) that is left, 0 to 1.
+    ``evidence``: measured, interpolated, calibrated or estimated.
+    """
+
+    log_factor: dict[str, Floats]
+    residual_share: dict[str, Floats]
+    evidence: Objects
+
+
+@dataclass(frozen=True, slots=True)
+class CaseTable:
+    """Cases as columns: row i of every array is case i; ``*_index`` columns point into the tuples of categories.
+
+    A number that does not apply to a row is nan (floats). Shapes are (n,).
+    """
+
+    models: tuple[Model, ...]
+    gpus: tuple[GPUSpecification, ...]
+    slices: tuple[MIGProfile | None, ...]
+    precisions: tuple[str, ...]
+    engines: tuple[Engine, ...]
+
+    model_index: Integers
+    gpu_index: Integers
+    slice_index: Integers
+    precision_index: Integers
+    engine_index: Integers
+
+    gpu_count: Integers
+    tensor: Integers
+    pipeline: Integers
+    expert: Integers
+
+    maximum_batch_size: Floats
+    """nan: not stated."""
+    maximum_batched_tokens: Floats
+    instances: Integers
+    dynamic_batching: Booleans
+    maximum_queue_delay_seconds: Floats
+
+    load_kind: Integers
+    concurrency: Floats
+    requests_per_second: Floats
+    burstiness: Floats
+    batch_size: Floats
+
+    input_tokens: Floats
+    input_tokens_p95: Floats
+    output_tokens: Floats
+    items_per_request: Floats
+    shared_prefix_tokens: Floats
+
+    calibration: Calibration | None = None
+    """None: no measured run of any of these models is known."""
+
+    def __len__(self) -> int:
+        return len(self.model_index)
+
+    def rows(self, chosen: Integers | Booleans | slice) -> "CaseTable":
+        """The table of the chosen rows, over the same categories."""
+        return rows_of(self, chosen)
+
+
+Columns = TypeVar("Columns")
+
+
+def rows_of(columns: Columns, chosen: Integers | Booleans | slice) -> Columns:
+    """The chosen rows of a dataclass of columns: of every array in it, and in dataclasses and dicts inside it."""
+    if isinstance(columns, np.ndarray):
+        return cast(Columns, columns[chosen])
+    if isinstance(columns, dict):
+        return cast(Columns, {key: rows_of(value, chosen) for key, value in columns.items()})
+    if is_dataclass(columns) and not isinstance(columns, type):
+        values = {field.name: rows_of(getattr(columns, field.name), chosen) for field in fields(columns)}
+        return cast(Columns, type(columns)(**values))
+    return columns

@@ -1,0 +1,302 @@
+"""From a replica's state under its load to metrics with bands, parts and utilisation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from berth_cost.bands import ESTIMATED_WIDENING, RECALLED_WIDENING, band_edges, calibration_factor
+from berth_cost.batch_service import ClassicState
+from berth_cost.batching import LanguageState
+from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind
+from berth_cost.energy import power_watts
+from berth_cost.engine_constants import Constants
+from berth_cost.feasibility import OVERLOAD, Feasibility, check_overload, without_reasons
+from berth_cost.percentiles import STATISTICS, Latency
+from berth_cost.prediction_table import SCALAR
+from berth_cost.replica import (
+    LANGUAGE_METRICS,
+    LATENCY,
+    TIME_PER_OUTPUT_TOKEN,
+    ClassicReplicas,
+    LanguageReplicas,
+    Replicas,
+    classic_replicas,
+    classic_state,
+    language_replicas,
+    language_state,
+    latencies_of,
+)
+from berth_cost.roofline import share_of_first
+
+SCALARS = (
+    "requestsPerSecond",
+    "itemsPerSecond",
+    "outputTokensPerSecond",
+    "totalTokensPerSecond",
+    "memoryBytesPerGPU",
+    "powerWattsPerGPU",
+    "joulesPerOutputToken",
+    "joulesPerRequest",
+)
+PARTS = (
+    "compute_seconds",
+    "memory_seconds",
+    "overhead_seconds",
+    "communication_seconds",
+    "host_seconds",
+    "queue_seconds",
+)
+
+Columns = dict[str, dict[str, Floats]]
+"""By metric, then statistic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of all rows; shapes (n,)."""
+
+    reasons: Feasibility
+    point: Columns
+    low: Columns
+    high: Columns
+    parts: dict[str, Floats]
+    utilization: Floats
+    maximum_rate: Floats
+
+
+def empty_outcome(rows: int) -> Outcome:
+    """Nothing known about any of ``rows`` rows."""
+
+    def nothing() -> Columns:
+        columns = {
+            metric: {name: np.full(rows, np.nan) for name in STATISTICS} for metric in (*LANGUAGE_METRICS, LATENCY)
+        }
+        return columns | {metric: {SCALAR: np.full(rows, np.nan)} for metric in SCALARS}
+
+    return Outcome(
+        reasons=without_reasons(rows),
+        point=nothing(),
+        low=nothing(),
+        high=nothing(),
+        parts={name: np.full(rows, np.nan) for name in PARTS},
+        utilization=np.full(rows, np.nan),
+        maximum_rate=np.full(rows, np.nan),
+    )
+
+
+def scatter(whole: Outcome, chosen: Integers, part: Outcome) -> None:
+    """Write the rows of ``part``, which are the rows ``chosen`` of ``whole``; infeasible ones stay nan."""
+    feasible = part.reasons.feasible
+    for name in ("feasible", "code", "message", "value", "limit"):
+        getattr(whole.reasons, name)[chosen] = getattr(part.reasons, name)
+    for target, source in ((whole.point, part.point), (whole.low, part.low), (whole.high, part.high)):
+        for metric, statistics in source.items():
+            for statistic, values in statistics.items():
+                target[metric][statistic][chosen] = np.where(feasible, values, np.nan)
+    for name, values in part.parts.items():
+        whole.parts[name][chosen] = np.where(feasible, values, np.nan)
+    whole.utilization[chosen] = np.where(feasible, part.utilization, np.nan)
+    runs = feasible | (part.reasons.code == OVERLOAD)
+    whole.maximum_rate[chosen] = np.where(runs, part.maximum_rate, np.nan)
+
+
+def widening(replicas: Replicas) -> Floats:
+    """What is less sure than usual about each row widens its band by this much, in logs; shape (n,)."""
+    wide = RECALLED_WIDENING * replicas.device.recalled
+    if isinstance(replicas, ClassicReplicas):
+        wide = wide + ESTIMATED_WIDENING * replicas.estimated
+    return wide
+
+
+def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> Outcome:
+    """Of rows that are all transformers under loads of one kind."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        replicas = language_replicas(table, constants)
+        edges = _edges(replicas, constants, TIME_PER_OUTPUT_TOKEN)
+        states = [language_state(replicas, kind, stretch) for stretch in edges]
+        refuse_overload(replicas, kind, edges[1])
+        latencies = [latencies_of(state) for state in states]
+        columns = _latency_columns(replicas, constants, latencies, edges, LANGUAGE_METRICS)
+        state, stretch = states[1], edges[1]
+        rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
+        output, total = table.output_tokens, table.input_tokens + table.output_tokens
+        _add_rates(
+            columns,
+            kind,
+            rates,
+            table,
+            {"requestsPerSecond": 1.0, "outputTokensPerSecond": output, "totalTokensPerSecond": total},
+        )
+        needed = replicas.batching.memory.needed_bytes(np.maximum(state.sequences, 1.0))
+        _add_banded(columns, constants, replicas, "memoryBytesPerGPU", needed)
+        compute, memory = _step_shares(replicas, state)
+        busy = -np.expm1(-state.sequences - state.requests_per_second * state.prefill_seconds)
+        watts = power_watts(constants.power, replicas.device, busy, compute, memory)
+        _add_energy(columns, constants, replicas, watts, output)
+        return Outcome(
+            reasons=replicas.reasons,
+            point=columns[1],
+            low=columns[0],
+            high=columns[2],
+            parts=_language_parts(replicas, state, stretch),
+            utilization=_utilization(kind, rates[1], replicas.maximum_rate / stretch),
+            maximum_rate=replicas.maximum_rate / stretch,
+        )
+
+
+def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> Outcome:
+    """Of rows that are all classic networks under loads of one kind."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        replicas = classic_replicas(table, constants)
+        edges = _edges(replicas, constants, LATENCY)
+        states = [classic_state(replicas, kind, stretch) for stretch in edges]
+        refuse_overload(replicas, kind, edges[1])
+        columns = _latency_columns(
+            replicas, constants, [{LATENCY: state.latency} for state in states], edges, (LATENCY,)
+        )
+        state, stretch = states[1], edges[1]
+        rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
+        _add_rates(columns, kind, rates, table, {"requestsPerSecond": 1.0, "itemsPerSecond": replicas.service.items})
+        _add_banded(columns, constants, replicas, "memoryBytesPerGPU", replicas.memory_bytes)
+        passes = replicas.service.work
+        compute, memory = passes.compute(state.items_per_pass), passes.memory(state.items_per_pass)
+        cycle = replicas.service.cycle_seconds(state.items_per_pass / replicas.service.items)
+        watts = power_watts(constants.power, replicas.device, state.busy, compute / cycle, memory / cycle)
+        _add_energy(columns, constants, replicas, watts, None)
+        return Outcome(
+            reasons=replicas.reasons,
+            point=columns[1],
+            low=columns[0],
+            high=columns[2],
+            parts=_classic_parts(replicas, state, stretch),
+            utilization=_utilization(kind, rates[1], replicas.maximum_rate / stretch),
+            maximum_rate=replicas.maximum_rate / stretch,
+        )
+
+
+def _edges(replicas: Replicas, constants: Constants, metric: str) -> tuple[Floats, Floats, Floats]:
+    """How much longer service takes than counted: at the low edge of the band, at the point, at the high edge."""
+    point = calibration_factor(replicas.table, metric)
+    low, high = band_edges(constants, replicas.table, metric, "mean", widening(replicas))
+    return point * low, point, point * high
+
+
+def refuse_overload(replicas: Replicas, kind: LoadKind, stretch: Floats) -> None:
+    if kind is LoadKind.OPEN:
+        check_overload(replicas.reasons, replicas.table.requests_per_second, replicas.maximum_rate / stretch)
+
+
+def _latency_columns(
+    replicas: Replicas,
+    constants: Constants,
+    latencies: list[dict[str, Latency]],
+    edges: tuple[Floats, Floats, Floats],
+    metrics: tuple[str, ...],
+) -> list[Columns]:
+    """Low, point and high columns. An edge is the metric's own factor on the latency under the load of that edge."""
+    wide = widening(replicas)
+    columns: list[Columns] = [{}, {}, {}]
+    for metric in metrics:
+        calibrated = calibration_factor(replicas.table, metric)
+        for target in columns:
+            target[metric] = {}
+        for statistic in STATISTICS:
+            low, high = band_edges(constants, replicas.table, metric, statistic, wide)
+            for target, latency, factor in zip(columns, latencies, (low, np.ones_like(low), high), strict=True):
+                target[metric][statistic] = calibrated * factor * latency[metric].statistic(statistic)
+    return columns
+
+
+def _add_rates(
+    columns: list[Columns],
+    kind: LoadKind,
+    rates: list[Floats],
+    table: CaseTable,
+    per_request: dict[str, Floats | float],
+) -> None:
+    """Throughput by metric: what is offered under an open load, what the replica reaches under the others."""
+    if kind is LoadKind.OPEN:
+        rates = [table.requests_per_second] * 3
+    # The slow edge of the service is the low edge of the throughput.
+    for target, rate in zip(columns, reversed(rates), strict=True):
+        for metric, units in per_request.items():
+            target[metric] = {SCALAR: rate * units}
+
+
+def _add_banded(columns: list[Columns], constants: Constants, replicas: Replicas, metric: str, values: Floats) -> None:
+    low, high = band_edges(constants, replicas.table, metric, SCALAR, np.zeros(len(replicas.table)))
+    for target, factor in zip(columns, (low, np.ones_like(low), high), strict=True):
+        target[metric] = {SCALAR: values * factor}
+
+
+def _add_energy(
+    columns: list[Columns], constants: Constants, replicas: Replicas, watts: Floats, output: Floats | None
+) -> None:
+    _add_banded(columns, constants, replicas, "powerWattsPerGPU", watts)
+    # Joules per request = power / rate: each edge of the energy is that edge of the power over the other of the rate.
+    rates = [target["requestsPerSecond"][SCALAR] for target in columns]
+    for target, slow in zip(columns, reversed(rates), strict=True):
+        joules = target["powerWattsPerGPU"][SCALAR] * replicas.table.gpu_count / slow
+        target["joulesPerRequest"] = {SCALAR: joules}
+        if output is not None:
+            target["joulesPerOutputToken"] = {SCALAR: joules / output}
+
+
+def _utilization(kind: LoadKind, rate: Floats, maximum: Floats) -> Floats:
+    if kind is LoadKind.BATCH:
+        return np.full_like(rate, np.nan)
+    return np.minimum(rate / maximum, 1.0)
+
+
+def _step_shares(replicas: LanguageReplicas, state: LanguageState) -> tuple[Floats, Floats]:
+    """Compute and memory time of a mean step, each as a share of it."""
+    step, sequences, prompts = replicas.batching.step, state.sequences, state.prompt_tokens
+    return (
+        step.compute(sequences, prompts) / state.step_seconds,
+        step.memory(sequences, prompts) / state.step_seconds,
+    )
+
+
+def _language_parts(replicas: LanguageReplicas, state: LanguageState, stretch: Floats) -> dict[str, Floats]:
+    """Prefill and decode split by what their steps are made of; what is left of the mean latency is queueing."""
+    batching, step = replicas.batching, replicas.batching.step
+    zero = np.zeros_like(state.sequences)
+    chunk = np.minimum(batching.prompt, batching.token_budget)
+    parts = dict.fromkeys(PARTS, zero)
+    for seconds, sequences, prompts in (
+        (state.prefill_seconds, zero, chunk),
+        (batching.decode_steps * state.step_seconds, state.sequences, state.prompt_tokens),
+    ):
+        compute, memory = step.compute(sequences, prompts), step.memory(sequences, prompts)
+        overhead, linked = step.overhead(sequences), step.communication(sequences, prompts)
+        whole = step.seconds(sequences, prompts)
+        rooted = whole - overhead - linked
+        share = share_of_first(compute, memory)
+        for name, part in (
+            ("compute_seconds", rooted * share),
+            ("memory_seconds", rooted * (1 - share)),
+            ("overhead_seconds", overhead),
+            ("communication_seconds", linked),
+        ):
+            parts[name] = parts[name] + seconds * part / whole
+    parts["host_seconds"] = batching.request_overhead
+    served = sum(parts.values(), zero)
+    parts["queue_seconds"] = np.maximum(state.end_to_end.statistic("mean") - served, 0.0)
+    return {name: values * stretch for name, values in parts.items()}
+
+
+def _classic_parts(replicas: ClassicReplicas, state: ClassicState, stretch: Floats) -> dict[str, Floats]:
+    work, items = replicas.service.work, state.items_per_pass
+    rooted, overhead = work.device_seconds(items), work.overhead(items)
+    share = share_of_first(work.compute(items), work.memory(items))
+    # Other instances on the GPU stretch the pass evenly.
+    slower = state.service_seconds / (rooted + overhead)
+    parts = {
+        "compute_seconds": rooted * share * slower,
+        "memory_seconds": rooted * (1 - share) * slower,
+        "overhead_seconds": overhead * slower,
+        "communication_seconds": np.zeros_like(rooted),
+        "host_seconds": state.host_seconds,
+        "queue_seconds": state.queue_seconds,
+    }
+    return {name: values * stretch for name, values in parts.items()}
