@@ -187,3 +187,10 @@ def strings(stated: object, file: str, key: str) -> tuple[str, ...]:
     if not isinstance(stated, list) or not all(isinstance(text, str) for text in stated):
         raise DocumentError([Flaw(file, key, "must be a list of texts")])
     return tuple(stated)
+
+
+def recalled_fields(entry: Entry, *records: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of an entry that nobody looked up a second time, dotted, by the names of ``records``; sorted."""
+    field_of = {info.alias or name: name for record in records for name, info in record.model_fields.items()}
+    recalled = (path for path, origin in entry.provenance.items() if origin.recalled)
+    return tuple(sorted(".".join(field_of.get(part, part) for part in path.split(".")) for path in recalled))

@@ -19,6 +19,7 @@ from berth_cost.document import (
     read_built_in,
     read_entry,
     read_sources,
+    recalled_fields,
     section,
     strings,
     validate,
@@ -298,18 +299,9 @@ def _read_gpu(
     for given in ("name", "recalled"):
         if given in entry.values:
             raise DocumentError([Flaw(file, f"{key}.{given}", "is not stated: it follows from the rest of the entry")])
-    recalled = tuple(sorted(_python_path(path) for path, origin in entry.provenance.items() if origin.recalled))
+    recalled = recalled_fields(entry, GPUSpecification)
     specification = validate(GPUSpecification, {**entry.values, "name": name, "recalled": recalled}, file, key)
     return specification, entry.provenance
-
-
-def _python_path(path: str) -> str:
-    """``peakFlopsPerSecond.int8`` → ``peak_flops_per_second.int8``."""
-    first, *rest = path.split(".")
-    return ".".join([_FIELD_OF_JSON_NAME.get(first, first), *rest])
-
-
-_FIELD_OF_JSON_NAME = {json_name(name): name for name in GPUSpecification.model_fields}
 
 
 def _read_spellings(document: Mapping[str, Any], names: Collection[str], file: str) -> dict[str, tuple[str, ...]]:
