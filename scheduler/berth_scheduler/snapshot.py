@@ -181,6 +181,8 @@ class Workload(Record):
     running: tuple[Running, ...] = ()
     objective_broken: bool = False
     """A measured objective does not hold: the workload may move although its spec is unchanged."""
+    remarks: tuple[Problem, ...] = ()
+    """What is odd about what runs, though it can be planned: an annotation that nobody can read, say."""
 
 
 # --- supply ------------------------------------------------------------------------------------------------------
