@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from berth_cost.bracketing import last_true
-from berth_cost.case_table import CaseTable, Floats, LoadKind
+from berth_cost.bracketing import Excess, last_true
+from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.device import DeviceColumns
 from berth_cost.engine_constants import ClassicColumns, Constants, behind_server, classic_columns, precision_efficiency
 from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
@@ -94,16 +94,21 @@ class BatchService:
         return arrivals / self.cycle_seconds(np.minimum(natural_batch(arrivals), self.largest_batch))
 
     def arrivals_at(self, rate: Floats) -> Floats:
-        """The m of an open load; ``rate`` at most the maximum."""
+        """The m of an open load; a rate beyond what can be served gives the largest m that has an answer."""
 
-        def excess(arrivals: Floats) -> Floats:
-            return self.rate(arrivals) - rate
+        def narrowed(rows: Integers) -> Excess:
+            some, wanted = rows_of(self, rows), rate[rows]
+            return lambda arrivals: some.rate(arrivals) - wanted
 
-        return last_true(excess, self.smallest_arrivals(), self.largest_batch)
+        return last_true(narrowed, self.smallest_arrivals(), self.fullest_arrivals())
 
     def smallest_arrivals(self) -> Floats:
         """m of a load so thin that its requests never meet."""
         return self.largest_batch * 1e-9
+
+    def fullest_arrivals(self) -> Floats:
+        """The m beyond which waits have no useful estimate."""
+        return HIGHEST_UTILIZATION * self.largest_batch
 
     def open_state(self, arrivals: Floats) -> ClassicState:
         rate = self.rate(arrivals)
@@ -120,7 +125,9 @@ class BatchService:
         residual = Residual(np.maximum(cycle - self.delay, 0.0), all_busy)
         waits: list[Part] = [residual, Wait(overflow, overflow_probability)]
         queue = self.delay + residual.mean() + overflow
-        return self._state(rate, batch, busy, service, queue, Latency(self.delay, waits))
+        return self._state(
+            rate=rate, batch=batch, busy=busy, service=service, queue=queue, waiting=Latency(self.delay, waits)
+        )
 
     def closed_state(self, clients: Floats) -> ClassicState:
         """A fixed number of requests in the system: batches of what the others left, latency by Little's law."""
@@ -132,7 +139,7 @@ class BatchService:
         rate = clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
-        return self._state(rate, batch, busy, alone, queue, Latency(queue, []))
+        return self._state(rate=rate, batch=batch, busy=busy, service=alone, queue=queue, waiting=Latency(queue, []))
 
     def batch_state(self, requests: Floats) -> ClassicState:
         """One batch at a time, sent as one request."""
@@ -140,17 +147,31 @@ class BatchService:
         host = self.host * requests
         zero = np.zeros_like(seconds)
         rate = requests / (host + seconds)
-        return self._state(rate, requests, seconds / (host + seconds), seconds, zero, Latency(host - self.host, []))
+        return self._state(
+            rate=rate,
+            batch=requests,
+            busy=seconds / (host + seconds),
+            service=seconds,
+            queue=zero,
+            waiting=Latency(host - self.host, []),
+        )
 
     def saturated_state(self) -> ClassicState:
         """Full batches in every instance, always."""
         batch = self.largest_batch
         cycle = self.cycle_seconds(batch)
         zero, one = np.zeros_like(cycle), np.ones_like(cycle)
-        return self._state(batch / cycle, batch, one, self.instances * cycle, zero, Latency(zero, []))
+        return self._state(
+            rate=batch / cycle,
+            batch=batch,
+            busy=one,
+            service=self.instances * cycle,
+            queue=zero,
+            waiting=Latency(zero, []),
+        )
 
     def _state(
-        self, rate: Floats, batch: Floats, busy: Floats, service: Floats, queue: Floats, waiting: Latency
+        self, *, rate: Floats, batch: Floats, busy: Floats, service: Floats, queue: Floats, waiting: Latency
     ) -> ClassicState:
         jitters = [Jitter(self.service_jitter * service), Jitter(self.host_jitter * self.host)]
         return ClassicState(

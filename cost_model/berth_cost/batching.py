@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from berth_cost.bracketing import last_true
-from berth_cost.case_table import CaseTable, Floats
+from berth_cost.bracketing import Excess, last_true
+from berth_cost.case_table import CaseTable, Floats, Integers, rows_of
 from berth_cost.device import DeviceColumns
 from berth_cost.engine_constants import Constants, LanguageColumns, language_columns, precision_efficiency
 from berth_cost.memory import LanguageMemory, expert_shards, language_memory
@@ -74,16 +74,21 @@ class ContinuousBatching:
         return admission / self.step.seconds(admission * self.decode_steps, admission * self.prompt)
 
     def admission_at(self, rate: Floats) -> Floats:
-        """The x of an open load; ``rate`` at most the maximum."""
+        """The x of an open load; a rate beyond what can be served gives the largest x that has an answer."""
 
-        def excess(admission: Floats) -> Floats:
-            return self.rate(admission) - rate
+        def narrowed(rows: Integers) -> Excess:
+            some, wanted = rows_of(self, rows), rate[rows]
+            return lambda admission: some.rate(admission) - wanted
 
-        return last_true(excess, self.smallest_admission(), self.largest_admission)
+        return last_true(narrowed, self.smallest_admission(), self.fullest_admission())
 
     def smallest_admission(self) -> Floats:
         """x of a load so thin that its requests never meet."""
         return self.largest_admission * 1e-9
+
+    def fullest_admission(self) -> Floats:
+        """The x beyond which waits have no useful estimate."""
+        return HIGHEST_UTILIZATION * self.largest_admission
 
     def open_state(self, admission: Floats, saturated: bool = False) -> LanguageState:
         """Arrivals at the rate that belongs to x: queueing for seats and behind other prompts included."""
@@ -108,7 +113,14 @@ class ContinuousBatching:
             Residual(step + busy * excess, np.ones_like(step)),
         ]
         return self._state(
-            rate, sequences, prompt_tokens, step, prefill, waits, np.zeros_like(rate), seat_wait + behind
+            rate=rate,
+            sequences=sequences,
+            prompt_tokens=prompt_tokens,
+            step=step,
+            prefill=prefill,
+            waits=waits,
+            fixed=np.zeros_like(rate),
+            queue=seat_wait + behind,
         )
 
     def closed_state(self, clients: Floats) -> LanguageState:
@@ -130,7 +142,16 @@ class ContinuousBatching:
         rate = running / residence
         waiting = np.maximum(clients - running, 0.0) / rate
         waits: list[Part] = [Residual(2 * wave, np.ones_like(wave))]
-        return self._state(rate, sequences, prompt_tokens, step, prefill, waits, waiting, waiting + wave)
+        return self._state(
+            rate=rate,
+            sequences=sequences,
+            prompt_tokens=prompt_tokens,
+            step=step,
+            prefill=prefill,
+            waits=waits,
+            fixed=waiting,
+            queue=waiting + wave,
+        )
 
     def saturated_state(self) -> LanguageState:
         """As many requests as there are seats, always; latencies leave out the wait for a seat, which has no end."""
@@ -144,7 +165,9 @@ class ContinuousBatching:
         prefill = self.step.seconds(zero, chunk) * tokens / chunk
         step = self.step.seconds(batch, zero)
         rate = batch / (self.request_overhead + prefill + self.decode_steps * step)
-        return self._state(rate, batch, zero, step, prefill, [], zero, zero)
+        return self._state(
+            rate=rate, sequences=batch, prompt_tokens=zero, step=step, prefill=prefill, waits=[], fixed=zero, queue=zero
+        )
 
     def _prefill_step(self, sequences: Floats, prompt_tokens: Floats) -> tuple[Floats, Floats]:
         """(seconds of a step that carries a chunk of a new prompt, chunks a prompt is cut into)."""
@@ -154,6 +177,7 @@ class ContinuousBatching:
 
     def _state(
         self,
+        *,
         rate: Floats,
         sequences: Floats,
         prompt_tokens: Floats,

@@ -7,12 +7,13 @@ The scheduler, ``berth predict`` and the benchmarks call :func:`predict`; the pl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost.bands import band_edges, calibration_factor
-from berth_cost.bracketing import last_true
+from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import (
     Booleans,
     Calibration,
@@ -21,12 +22,12 @@ from berth_cost.case_table import (
     Integers,
     LoadKind,
     Objects,
+    rows_of,
 )
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.feasibility import Feasibility, is_transformer, without_reasons
 from berth_cost.outcome import Outcome, classic_outcome, empty_outcome, language_outcome, scatter, widening
 from berth_cost.prediction_table import PredictionTable
-from berth_cost.queueing import HIGHEST_UTILIZATION
 from berth_cost.replica import (
     END_TO_END,
     LANGUAGE_METRICS,
@@ -138,18 +139,14 @@ def sustainable_rate(
     rate, value, limit = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan)
     binding, maximum = np.full(count, None, dtype=object), np.full(count, np.nan)
     reasons = without_reasons(count)
-    for start in range(0, count, CHUNK_ROWS):
-        part = slice(start, min(start + CHUNK_ROWS, count))
-        for within, replicas in _by_kind_of_model(opened.rows(part), constants):
-            chosen = within + start
-            _copy_reasons(reasons, chosen, replicas.reasons)
-            able = replicas.reasons.feasible
-            limits = [(key, values[chosen]) for key, values in asked]
-            solved = _inverted(replicas, limits, constants)
-            rate[chosen] = np.where(able, solved.rate, 0.0)
-            value[chosen], limit[chosen] = np.where(able, solved.value, np.nan), np.where(able, solved.limit, np.nan)
-            binding[chosen[able]] = solved.binding[able]
-            maximum[chosen] = np.where(able, replicas.maximum_rate / _stretch(replicas), np.nan)
+    for chosen, replicas in _by_kind_of_model(opened, constants):
+        _copy_reasons(reasons, chosen, replicas.reasons)
+        able = replicas.reasons.feasible
+        solved = _inverted(replicas, [(key, values[chosen]) for key, values in asked], constants)
+        rate[chosen] = np.where(able, solved.rate, 0.0)
+        value[chosen], limit[chosen] = np.where(able, solved.value, np.nan), np.where(able, solved.limit, np.nan)
+        binding[chosen[able]] = solved.binding[able]
+        maximum[chosen] = np.where(able, replicas.maximum_rate / _stretch(replicas), np.nan)
     return SustainableRate(rate, binding, value, limit, maximum, reasons)
 
 
@@ -188,59 +185,93 @@ class _Inverted:
     limit: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class _Objective:
+    """``statistic`` of ``metric`` (None: the model has none of the kind), times ``edge``, must not exceed ``limit``."""
+
+    metric: str | None
+    statistic: str
+    edge: Floats
+    limit: Floats
+
+
 def _inverted(replicas: Replicas, asked: Sequence[tuple[tuple[str, str], Floats]], constants: Constants) -> _Inverted:
     """Find the largest load variable at which every objective holds on the pessimistic edge.
 
     On that edge every service time is longer by a factor h, so a rate λ loads the replica as λ·h would at the point:
     h·T(λ·h), the same replica on a slower clock.
     """
-    table, count = replicas.table, len(replicas.table)
-    wide = widening(replicas)
-    service_metric = TIME_PER_OUTPUT_TOKEN if _speaks(replicas) else LATENCY
-    edge = calibration_factor(table, service_metric) * band_edges(constants, table, service_metric, "mean", wide)[1]
-    factors = []
-    for (metric, statistic), limits in asked:
-        own = _own_metric(replicas, metric)
-        calibrated = calibration_factor(table, own or metric)
-        high = calibrated * band_edges(constants, table, own or LATENCY, statistic, wide)[1]
-        bounded = np.where(np.isfinite(limits), limits, ASKED_NOTHING_SECONDS)
-        factors.append((own, statistic, high, bounded))
-
-    def excesses(load: Floats) -> Floats:
-        """log(pessimistic edge / limit) by objective, shape (objectives, n)."""
-        latencies = replicas.open_latencies(load)
-        rows = np.full((len(factors), count), -np.inf)
-        for row, (own, statistic, high, bounded) in enumerate(factors):
-            if own is None:
-                rows[row] = np.where(bounded < ASKED_NOTHING_SECONDS, np.inf, -np.inf)
-            else:
-                rows[row] = np.log(high * latencies[own].statistic(statistic) / bounded)
-        return rows
-
+    table, wide = replicas.table, widening(replicas)
+    service = TIME_PER_OUTPUT_TOKEN if _speaks(replicas) else LATENCY
+    edge = calibration_factor(table, service) * band_edges(constants, table, service, "mean", wide)[1]
+    objectives = [_objective(replicas, key, limits, constants, wide) for key, limits in asked]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        lightest = replicas.lightest()
-        fullest = replicas.load_at(HIGHEST_UTILIZATION * replicas.maximum_rate)
-        if not factors:
-            nothing = np.full(count, None, dtype=object)
-            return _Inverted(replicas.rate(fullest) / edge, nothing, np.full(count, np.nan), np.full(count, np.nan))
-        alone = excesses(lightest)
-        impossible = alone.max(axis=0) > 0
-        load = last_true(lambda tried: excesses(tried).max(axis=0), lightest, fullest)
-        at_load = np.where(impossible, alone, excesses(load))
-    throughput = ~impossible & (load >= fullest)
-    worst = at_load.argmax(axis=0)
-    limits_asked = np.array([values for _, values in asked])[worst, np.arange(count)]
+        load, excess = _largest_loads(replicas, objectives)
+    if not objectives:
+        unknown = np.full(len(table), np.nan)
+        return _Inverted(replicas.rate(load) / edge, np.full(len(table), None, dtype=object), unknown, unknown)
+    worst = excess.argmax(axis=0)
+    impossible = excess[worst, np.arange(len(table))] > 0
+    throughput = ~impossible & (load >= replicas.fullest())
+    limits = np.array([objective.limit for objective in objectives])[worst, np.arange(len(table))]
     keys = np.empty(len(asked), dtype=object)
     keys[:] = [key for key, _ in asked]
     binding = keys[worst]
     binding[throughput] = None
-    value = limits_asked * np.exp(np.take_along_axis(at_load, worst[None, :], axis=0)[0])
+    value = limits * np.exp(excess[worst, np.arange(len(table))])
     return _Inverted(
         rate=np.where(impossible, 0.0, replicas.rate(load) / edge),
         binding=binding,
         value=np.where(throughput | ~np.isfinite(value), np.nan, value),
-        limit=np.where(throughput, np.nan, limits_asked),
+        limit=np.where(throughput, np.nan, limits),
     )
+
+
+def _largest_loads(replicas: Replicas, objectives: Sequence[_Objective]) -> tuple[Floats, Floats]:
+    """(largest load variable at which all hold, or the lightest; :func:`_excesses` there)."""
+    count = len(replicas.table)
+    if not objectives:
+        return replicas.fullest(), np.empty((0, count))
+    load, excess = np.empty(count), np.empty((len(objectives), count))
+    for start in range(0, count, CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        some, asked = rows_of(replicas, part), [rows_of(objective, part) for objective in objectives]
+        load[part] = last_true(partial(_worst_excess, some, asked), some.lightest(), some.fullest())
+        excess[:, part] = _excesses(some, asked, load[part])
+    return load, excess
+
+
+def _objective(
+    replicas: Replicas, key: tuple[str, str], limits: Floats, constants: Constants, wide: Floats
+) -> _Objective:
+    metric, statistic = key
+    own = _own_metric(replicas, metric)
+    high = band_edges(constants, replicas.table, own or LATENCY, statistic, wide)[1]
+    return _Objective(
+        metric=own,
+        statistic=statistic,
+        edge=calibration_factor(replicas.table, own or LATENCY) * high,
+        limit=np.where(np.isfinite(limits), limits, ASKED_NOTHING_SECONDS),
+    )
+
+
+def _excesses(replicas: Replicas, objectives: Sequence[_Objective], load: Floats) -> Floats:
+    """log(pessimistic edge / limit) by objective, shape (objectives, n); infinite where it cannot hold."""
+    latencies = replicas.open_latencies(load)
+    rows = np.empty((len(objectives), len(load)))
+    for row, objective in enumerate(objectives):
+        if objective.metric is None:
+            rows[row] = np.where(objective.limit < ASKED_NOTHING_SECONDS, np.inf, -np.inf)
+        else:
+            latency = latencies[objective.metric].statistic(objective.statistic)
+            rows[row] = np.log(objective.edge * latency / objective.limit)
+    return rows
+
+
+def _worst_excess(replicas: Replicas, objectives: Sequence[_Objective], rows: Integers) -> Excess:
+    """The function of some rows that :func:`last_true` needs."""
+    some, asked = rows_of(replicas, rows), [rows_of(objective, rows) for objective in objectives]
+    return lambda load: _excesses(some, asked, load).max(axis=0)
 
 
 def _own_metric(replicas: Replicas, metric: str) -> str | None:

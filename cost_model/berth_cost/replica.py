@@ -25,7 +25,6 @@ from berth_cost.feasibility import (
 )
 from berth_cost.memory import classic_memory_bytes
 from berth_cost.percentiles import Latency
-from berth_cost.queueing import HIGHEST_UTILIZATION
 from berth_cost.work import dense_work, transformer_work
 
 TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN = "timeToFirstTokenSeconds", "timePerOutputTokenSeconds"
@@ -49,8 +48,8 @@ class LanguageReplicas:
     def lightest(self) -> Floats:
         return self.batching.smallest_admission()
 
-    def load_at(self, rate: Floats) -> Floats:
-        return self.batching.admission_at(rate)
+    def fullest(self) -> Floats:
+        return self.batching.fullest_admission()
 
     def rate(self, load: Floats) -> Floats:
         return self.batching.rate(load)
@@ -78,8 +77,8 @@ class ClassicReplicas:
     def lightest(self) -> Floats:
         return self.service.smallest_arrivals()
 
-    def load_at(self, rate: Floats) -> Floats:
-        return self.service.arrivals_at(rate)
+    def fullest(self) -> Floats:
+        return self.service.fullest_arrivals()
 
     def rate(self, load: Floats) -> Floats:
         return self.service.rate(load)
@@ -137,7 +136,7 @@ def language_state(replicas: LanguageReplicas, kind: LoadKind, stretch: Floats) 
     """
     batching, table = replicas.batching, replicas.table
     if kind is LoadKind.OPEN:
-        return batching.open_state(batching.admission_at(within_capacity(table, stretch, batching.maximum_rate)))
+        return batching.open_state(batching.admission_at(table.requests_per_second * stretch))
     if kind is LoadKind.CLOSED:
         return batching.closed_state(table.concurrency)
     if kind is LoadKind.BATCH:
@@ -149,13 +148,9 @@ def classic_state(replicas: ClassicReplicas, kind: LoadKind, stretch: Floats) ->
     """As :func:`language_state`."""
     service, table = replicas.service, replicas.table
     if kind is LoadKind.OPEN:
-        return service.open_state(service.arrivals_at(within_capacity(table, stretch, service.maximum_rate)))
+        return service.open_state(service.arrivals_at(table.requests_per_second * stretch))
     if kind is LoadKind.CLOSED:
         return service.closed_state(table.concurrency)
     if kind is LoadKind.BATCH:
         return service.batch_state(table.batch_size)
     return service.saturated_state()
-
-
-def within_capacity(table: CaseTable, stretch: Floats, maximum_rate: Floats) -> Floats:
-    return np.minimum(table.requests_per_second * stretch, HIGHEST_UTILIZATION * maximum_rate)
