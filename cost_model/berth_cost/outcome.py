@@ -1,6 +1,9 @@
 """From a replica's state under its load to metrics with bands, parts and utilisation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -47,6 +50,11 @@ PARTS = (
     "queue_seconds",
 )
 
+Edges = tuple[Floats, Floats, Floats]
+"""Stretch of every service time at the low edge of the band, at the point, at the high edge."""
+ReplicasOfKind = TypeVar("ReplicasOfKind", LanguageReplicas, ClassicReplicas)
+State = TypeVar("State")
+Answer = TypeVar("Answer")
 Columns = dict[str, dict[str, Floats]]
 """By metric, then statistic."""
 
@@ -113,10 +121,10 @@ def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> 
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         replicas = language_replicas(table, constants)
         edges = _edges(replicas, constants, TIME_PER_OUTPUT_TOKEN)
-        states = [language_state(replicas, kind, stretch) for stretch in edges]
+        states = _states(replicas, kind, edges, language_state)
         refuse_overload(replicas, kind, edges[1])
-        latencies = [latencies_of(state) for state in states]
-        columns = _latency_columns(replicas, constants, latencies, edges, LANGUAGE_METRICS)
+        latencies = _per_state(states, latencies_of)
+        columns = _latency_columns(replicas, constants, latencies, LANGUAGE_METRICS)
         state, stretch = states[1], edges[1]
         rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
         output, total = table.output_tokens, table.input_tokens + table.output_tokens
@@ -149,11 +157,10 @@ def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> O
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         replicas = classic_replicas(table, constants)
         edges = _edges(replicas, constants, LATENCY)
-        states = [classic_state(replicas, kind, stretch) for stretch in edges]
+        states = _states(replicas, kind, edges, classic_state)
         refuse_overload(replicas, kind, edges[1])
-        columns = _latency_columns(
-            replicas, constants, [{LATENCY: state.latency} for state in states], edges, (LATENCY,)
-        )
+        latencies = _per_state(states, _latency_by_name)
+        columns = _latency_columns(replicas, constants, latencies, (LATENCY,))
         state, stretch = states[1], edges[1]
         rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
         _add_rates(columns, kind, rates, table, {"requestsPerSecond": 1.0, "itemsPerSecond": replicas.service.items})
@@ -174,11 +181,38 @@ def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> O
         )
 
 
-def _edges(replicas: Replicas, constants: Constants, metric: str) -> tuple[Floats, Floats, Floats]:
+def _edges(replicas: Replicas, constants: Constants, metric: str) -> Edges:
     """How much longer service takes than counted: at the low edge of the band, at the point, at the high edge."""
     point = calibration_factor(replicas.table, metric)
     low, high = band_edges(constants, replicas.table, metric, "mean", widening(replicas))
     return point * low, point, point * high
+
+
+def _states(
+    replicas: ReplicasOfKind,
+    kind: LoadKind,
+    edges: Edges,
+    state_of: Callable[[ReplicasOfKind, LoadKind, Floats], State],
+) -> list[State]:
+    """At the low edge, the point and the high edge: only an open load makes a slower replica fuller."""
+    if kind is LoadKind.OPEN:
+        return [state_of(replicas, kind, stretch) for stretch in edges]
+    return [state_of(replicas, kind, edges[1])] * 3
+
+
+def _per_state(states: list[State], of: Callable[[State], Answer]) -> list[Answer]:
+    """``of`` each state, asked once where they are the same."""
+    if states[0] is states[1]:
+        return [of(states[0])] * 3
+    return [of(state) for state in states]
+
+
+def _latency_by_name(state: ClassicState) -> dict[str, Latency]:
+    return {LATENCY: state.latency}
+
+
+def _seconds(metric: str, statistic: str, latencies: dict[str, Latency]) -> Floats:
+    return latencies[metric].statistic(statistic)
 
 
 def refuse_overload(replicas: Replicas, kind: LoadKind, stretch: Floats) -> None:
@@ -190,7 +224,6 @@ def _latency_columns(
     replicas: Replicas,
     constants: Constants,
     latencies: list[dict[str, Latency]],
-    edges: tuple[Floats, Floats, Floats],
     metrics: tuple[str, ...],
 ) -> list[Columns]:
     """Low, point and high columns. An edge is the metric's own factor on the latency under the load of that edge."""
@@ -202,8 +235,9 @@ def _latency_columns(
             target[metric] = {}
         for statistic in STATISTICS:
             low, high = band_edges(constants, replicas.table, metric, statistic, wide)
-            for target, latency, factor in zip(columns, latencies, (low, np.ones_like(low), high), strict=True):
-                target[metric][statistic] = calibrated * factor * latency[metric].statistic(statistic)
+            times = _per_state(latencies, partial(_seconds, metric, statistic))
+            for target, seconds, factor in zip(columns, times, (low, 1.0, high), strict=True):
+                target[metric][statistic] = calibrated * seconds * factor
     return columns
 
 
