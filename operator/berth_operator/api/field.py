@@ -57,7 +57,11 @@ class IntegerOrString:
     parse: Callable[[object], Any]
     show: Callable[[Any], str]
     pattern: str
+    expected: str
+    """What would do, in words."""
     maximum_length: int = 24
+    maximum: int = 10**15
+    """Of an integer, whose minimum is zero; schemas hold bounds as floats, exact up to 2**53."""
     string_only: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -66,14 +70,17 @@ class IntegerOrString:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        kind: dict[str, Any] = {"type": "string"} if self.string_only else {"x-kubernetes-int-or-string": True}
-        return kind | {"pattern": self.pattern, "maxLength": self.maximum_length}
+        text = {"pattern": self.pattern, "maxLength": self.maximum_length}
+        if self.string_only:
+            return {"type": "string", **text}
+        return {"x-kubernetes-int-or-string": True, **text, "minimum": 0, "maximum": self.maximum}
 
     def read(self, value: object) -> Any:
         parsed = self.parse(value)
-        text = str(value)
-        if isinstance(value, str) and (len(text) > self.maximum_length or not re.search(self.pattern, text)):
-            raise ValueError(f"should match {self.pattern} and have at most {self.maximum_length} characters")
+        if isinstance(value, str) and (len(value) > self.maximum_length or not re.fullmatch(self.pattern, value)):
+            raise ValueError(f"must be {self.expected}")
+        if isinstance(value, int) and not 0 <= value <= self.maximum:
+            raise ValueError(f"must be {self.expected}, as an integer at least 0 and at most {self.maximum}")
         return parsed
 
 
@@ -81,14 +88,43 @@ def _quantity(value: object) -> Quantity:
     return value if isinstance(value, Quantity) else Quantity.parse(value)
 
 
-_DECIMAL = IntegerOrString(parse_decimal, decimal_text, r"^[0-9]{1,12}(\.[0-9]{1,9})?$")
-_COUNT = IntegerOrString(_quantity, str, r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|P|E|e[0-9]{1,2})?$", 32)
-_BYTES = IntegerOrString(_quantity, str, r"^[0-9]{1,18}(\.[0-9]{1,9})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", 32)
-_DECIMAL_STRING = IntegerOrString(parse_decimal, decimal_text, r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$", 32, string_only=True)
+_DECIMAL = IntegerOrString(
+    parse=parse_decimal,
+    show=decimal_text,
+    pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$",
+    expected='a decimal number that is not negative, such as 200 or "0.5"',
+    maximum=10**12,
+)
+_COUNT = IntegerOrString(
+    parse=_quantity,
+    show=str,
+    pattern=r"^[0-9]{1,18}(\.[0-9]{1,9})?(m|k|M|G|T|P|E|e[0-9]{1,2})?$",
+    expected='a quantity such as 4, "500m" or "8.03G"',
+    maximum_length=32,
+)
+_BYTES = IntegerOrString(
+    parse=_quantity,
+    show=str,
+    pattern=r"^[0-9]{1,18}(\.[0-9]{1,9})?(k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$",
+    expected='a quantity of bytes such as "8Gi" or "500M"',
+    maximum_length=32,
+)
+_DECIMAL_STRING = IntegerOrString(
+    parse=parse_decimal,
+    show=decimal_text,
+    pattern=r"^-?[0-9]{1,18}(\.[0-9]{1,12})?$",
+    expected='a decimal number in quotes, such as "0.5"',
+    maximum_length=32,
+    string_only=True,
+)
 
-_ABOVE_ZERO = Rule(cel="double(self) > 0.0", message="must be above zero", holds=lambda amount: amount > 0)
+_ABOVE_ZERO = Rule(
+    cel="type(self) == int ? self > 0 : !self.matches('^[0-9]+([.][0-9]+)?$') || double(self) > 0.0",
+    message="must be above zero",
+    holds=lambda amount: amount > 0,
+)
 _QUANTITY_ABOVE_ZERO = Rule(
-    cel="type(self) == int ? self > 0 : quantity(self).isGreaterThan(quantity('0'))",
+    cel="type(self) == int ? self > 0 : !self.matches('^[0-9]') || !isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))",
     message="must be above zero",
     holds=lambda quantity: quantity.amount > 0,
 )
@@ -147,6 +183,10 @@ VolumePath = Annotated[str, Field(min_length=1, max_length=512), _NO_LEADING_SLA
 # --- lists without duplicates ------------------------------------------------------------------------------------
 
 
+DUPLICATE = "duplicate"
+"""Type of the pydantic error; its context has the ``index`` of the second of the two."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListOf:
     """How the API server merges a list: ``set``, or ``map`` by ``key``; either way it refuses duplicates."""
@@ -163,10 +203,10 @@ class ListOf:
 
     def check(self, items: Sequence[Any]) -> Sequence[Any]:
         seen: set[Any] = set()
-        for item in items:
+        for index, item in enumerate(items):
             identity = getattr(item, self.key) if self.key else item
             if identity in seen:
-                raise PydanticCustomError("duplicate", "Duplicate value: {identity}", {"identity": str(identity)})
+                raise PydanticCustomError(DUPLICATE, "{identity} twice", {"identity": str(identity), "index": index})
             seen.add(identity)
         return items
 

@@ -35,14 +35,16 @@ _LABEL_KEYS = Rule(
     message="keys must be label names, such as karpenter.sh/nodepool",
     holds=lambda labels: all(
         len(key) <= 317
-        and re.search(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?\Z", key)
+        and re.fullmatch(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?", key)
         for key in labels
     ),
 )
 _MIG_PROFILES = Rule(
     cel="self.all(profile, profile.matches('^[1-9]g[.][0-9]{1,3}gb([+.-][a-z.]{1,16})?$'))",
     message="keys must be MIG profiles, such as 1g.10gb",
-    holds=lambda layout: all(re.search(r"^[1-9]g[.][0-9]{1,3}gb([+.-][a-z.]{1,16})?\Z", profile) for profile in layout),
+    holds=lambda layout: all(
+        re.fullmatch(r"^[1-9]g[.][0-9]{1,3}gb([+.-][a-z.]{1,16})?", profile) for profile in layout
+    ),
 )
 
 
@@ -154,6 +156,8 @@ class GPUPoolSpec(Part):
     node_resources: NodeResources | None = None
     """Of a node that does not exist yet; optional where nodes exist."""
     mig_profiles: MIGLayout | None = None
+    """MIG layout: slices by profile on each GPU. Read from nodes where they exist; absent without nodes: no MIG."""
+    maximum_nodes: Annotated[int, Field(strict=True, ge=0, le=100_000)] | None = None
     """What could be provisioned, existing nodes included; absent: only what exists."""
     price: PoolPrice | None = None
     """Absent: looked up in the price book by the labels of the nodes."""

@@ -1,16 +1,15 @@
 """``berthmaster.dev/v1alpha1``: the two kinds. The source of truth; ``crds/`` is generated from here."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from berth_operator.api import rule
 from berth_operator.api.field import LABEL_PATTERN, Part
 from berth_operator.api.pool import GPUPoolSpec, NodeResources, PoolPrice, PoolSpot, Toleration
+from berth_operator.api.problem import FieldProblem, InvalidObject, field_problems
 from berth_operator.api.rule import Rule
 from berth_operator.api.status import (
     AlternativeStatus,
@@ -192,29 +191,10 @@ class GPUPool(Part):
 
 
 def _is_short_name(name: str, longest: int) -> bool:
-    return len(name) <= longest and bool(re.search(LABEL_PATTERN, name)) and name[0].isalpha()
+    return len(name) <= longest and bool(re.fullmatch(LABEL_PATTERN, name)) and name[0].isalpha()
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class FieldProblem:
-    """What is wrong with one field: ``path`` as ``spec.model.variants[0].source``, and what to do about it."""
-
-    path: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
-
-
-class InvalidObject(ValueError):
-    """An object that the API does not accept. ``problems`` has every reason, in the order of the fields' statement."""
-
-    def __init__(self, problems: Sequence[FieldProblem]):
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = tuple(problems)
 
 
 def parse_workload(obj: Mapping[str, Any], *, strict: bool = False) -> InferenceWorkload:
@@ -244,52 +224,4 @@ def _parse(kind: type[_Kind], obj: Mapping[str, Any], strict: bool) -> _Kind:
     try:
         return kind.model_validate(obj, extra="forbid" if strict else "ignore")
     except ValidationError as error:
-        raise InvalidObject(tuple(_problems(kind, error))) from error
-
-
-def _problems(kind: type[BaseModel], error: ValidationError) -> Iterator[FieldProblem]:
-    for found in error.errors(include_url=False, include_input=False):
-        path, context = _path(found["loc"]), found.get("ctx", {})
-        match found["type"]:
-            case rule.RULE_BROKEN:
-                for broken in context["broken"]:
-                    yield FieldProblem(_join(path, broken.field), broken.message)
-            case "missing":
-                yield FieldProblem(path, "Required value")
-            case "extra_forbidden":
-                known = ", ".join(_members(kind, found["loc"][:-1]))
-                yield FieldProblem(path, f"unknown field (known: {known})")
-            case "value_error":
-                yield FieldProblem(path, str(context["error"]))
-            case _:
-                yield FieldProblem(path, found["msg"])
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """``("spec", "variants", 0)`` → ``spec.variants[0]``."""
-    path = ""
-    for step in location:
-        path = f"{path}[{step}]" if isinstance(step, int) else _join(path, step)
-    return path
-
-
-def _join(path: str, member: str | None) -> str:
-    member = (member or "").removeprefix(".")
-    return f"{path}.{member}" if path and member else path or member
-
-
-def _members(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The JSON names of the fields of the part of ``kind`` at ``location``."""
-    part: Any = kind
-    for step in location:
-        if isinstance(step, str) and (parts := list(_parts(part))):
-            part = next((f.annotation for f in parts[0].model_fields.values() if f.alias == step), None)
-    return [field.alias or name for found in _parts(part) for name, field in found.model_fields.items()]
-
-
-def _parts(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models inside an annotation such as ``Annotated[tuple[Variant, ...], …] | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _parts(argument)
+        raise InvalidObject(tuple(field_problems(kind, error))) from error
