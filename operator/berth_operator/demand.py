@@ -1,0 +1,269 @@
+"""Demand: InferenceWorkload objects become the workloads of a snapshot. Total: a spec that is not understood says why.
+
+Quantities become numbers in SI units here, milliseconds become seconds, names are looked up in the catalogues.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from berth_cost.case import Dense, Model, Transformer
+from berth_cost.gpu_catalogue import UnknownGPU
+from berth_cost.model_catalogue import ModelPreset, UnknownModel
+from berth_operator.api.conditions import Reason
+from berth_operator.api.v1alpha1 import InferenceWorkload, InvalidObject, parse_workload
+from berth_operator.api.workload import GENERATING_BACKENDS, ONE_PASS_BACKENDS, Backend, GPUChoice, Latency
+from berth_operator.api.workload import Dense as StatedDense
+from berth_operator.api.workload import TokenLengths as StatedTokenLengths
+from berth_operator.api.workload import Transformer as StatedTransformer
+from berth_operator.artefacts import Volumes
+from berth_operator.catalogues import Catalogues
+from berth_operator.planning_hash import digest, planning_hash
+from berth_operator.quantity import Quantity
+from berth_operator.replica_resources import replica_resources
+from berth_operator.running import NOTHING_RUNS, RunningWorkload
+from berth_operator.world import Object, key_of, mapping
+from berth_scheduler.snapshot import (
+    LatencyObjective,
+    Placement,
+    PodResources,
+    Problem,
+    Quality,
+    QualityObjective,
+    SpotPolicy,
+    TokenLengths,
+    Traffic,
+    Variant,
+    Workload,
+)
+
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+
+
+def workload_of(
+    thing: Object, catalogues: Catalogues, volumes: Volumes, running: RunningWorkload = NOTHING_RUNS
+) -> Workload | None:
+    """The workload of an object; None for one without a name or on its way out, which nothing is planned for.
+
+    A spec that is not understood has a ``problem`` and keeps what runs.
+    """
+    key = key_of(thing)
+    if key is None or mapping(thing, "metadata").get("deletionTimestamp"):
+        return None
+    try:
+        stated = parse_workload(thing)
+    except InvalidObject as flaw:
+        return _not_understood(key, thing, flaw, running)
+    return _understood(stated, catalogues, volumes, running)
+
+
+def _not_understood(key: str, thing: Object, flaw: InvalidObject, running: RunningWorkload) -> Workload:
+    metadata = mapping(thing, "metadata")
+    generation, uid = metadata.get("generation"), metadata.get("uid")
+    return Workload(
+        key=key,
+        uid=uid if isinstance(uid, str) else "",
+        generation=generation if isinstance(generation, int) else 0,
+        planning_hash=digest(repr(sorted(mapping(thing, "spec").items(), key=repr))),
+        problem=Problem(reason=Reason.INVALID_SPEC, message=str(flaw)),
+        backend="",
+        variants=(),
+        traffic=Traffic(requests_per_second=0),
+        resources=PodResources(cpu_cores=0, memory_bytes=0),
+        running=running.running,
+        remarks=running.remarks,
+    )
+
+
+def _understood(
+    stated: InferenceWorkload, catalogues: Catalogues, volumes: Volumes, running: RunningWorkload
+) -> Workload:
+    spec = stated.spec
+    model, problem = _model(stated, catalogues)
+    backend = spec.model.backend or (Backend.VLLM if model and model.transformer else Backend.ONNXRUNTIME)
+    problem = problem or next(_problems(stated, model, backend, catalogues), None)
+    budget = spec.budget.monthly_usd if spec.budget else None
+    return Workload(
+        key=stated.key,
+        uid=stated.metadata.uid,
+        generation=stated.metadata.generation,
+        planning_hash=planning_hash(spec),
+        problem=problem,
+        model=model,
+        backend=backend.value,
+        maximum_context_tokens=spec.model.maximum_context_tokens,
+        variants=_variants(stated, volumes),
+        traffic=_traffic(stated),
+        latency=tuple(_latency(stated)),
+        quality=_quality(stated),
+        placement=_placement(stated),
+        priority=spec.priority,
+        minimum_replicas=spec.replicas.minimum,
+        maximum_replicas=spec.replicas.maximum,
+        spot=SpotPolicy()
+        if spec.spot is None
+        else SpotPolicy(
+            maximum_share_percent=spec.spot.maximum_share_percent,
+            on_demand_base=min(spec.spot.on_demand_base, spec.replicas.maximum),
+        ),
+        budget_usd_per_month=budget,
+        resources=replica_resources(
+            spec.serving.resources if spec.serving else None, backend, model, [v.precision for v in spec.model.variants]
+        ),
+        strategy=spec.rollout.strategy,
+        running=running.running,
+        remarks=running.remarks,
+    )
+
+
+# --- the model ---------------------------------------------------------------------------------------------------
+
+
+def _model(stated: InferenceWorkload, catalogues: Catalogues) -> tuple[Model | None, Problem | None]:
+    """The architecture as stated; what a stated classic network leaves open is the preset's, where one is named."""
+    spec = stated.spec.model
+    preset = catalogues.models.get(spec.preset) if spec.preset is not None else None
+    if isinstance(preset, UnknownModel):
+        return None, Problem(reason=Reason.UNKNOWN_PRESET, message=f"spec.model.preset: {preset.message}")
+    if spec.architecture is None:
+        return (preset.model if preset is not None else None), None
+    name = preset.name if preset is not None else stated.model_name
+    if spec.architecture.transformer is not None:
+        return Model(name=name, transformer=_transformer(spec.architecture.transformer)), None
+    known = preset.model.dense if isinstance(preset, ModelPreset) else None
+    return Model(name=name, dense=_dense(spec.architecture.dense or StatedDense.model_construct(), known)), None
+
+
+def _transformer(stated: StatedTransformer) -> Transformer:
+    return Transformer.model_validate(_plain(stated.model_dump(by_alias=False)))
+
+
+def _dense(stated: StatedDense, preset: Dense | None) -> Dense:
+    known = preset.model_dump(by_alias=False) if preset is not None else {}
+    return Dense.model_validate(known | _plain(stated.model_dump(by_alias=False, exclude_none=True)))
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with quantities as floats."""
+    if isinstance(value, Quantity):
+        return float(value)
+    return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+# --- what only catalogues and the model can tell is wrong --------------------------------------------------------
+
+
+def _problems(
+    stated: InferenceWorkload, model: Model | None, backend: Backend, catalogues: Catalogues
+) -> Iterator[Problem]:
+    """In the order in which a person would mend them; the first is told."""
+    spec = stated.spec
+    if model is None:
+        yield _invalid("spec.model: state preset, architecture, or both")
+        return
+    generates, what = model.transformer is not None, spec.model.preset or "the architecture"
+    if generates and backend in ONE_PASS_BACKENDS:
+        message = f"spec.model.backend: {backend} runs one forward pass a request, and {what} is a language model"
+        yield Problem(reason=Reason.UNSUPPORTED_BACKEND, message=f"{message}: use vllm, tensorrtllm or python")
+    if not generates and backend in GENERATING_BACKENDS:
+        message = f"spec.model.backend: {backend} serves language models only, and {what} is a classic network"
+        yield Problem(reason=Reason.UNSUPPORTED_BACKEND, message=message)
+    if generates and spec.traffic.input_tokens is None:
+        yield _invalid(f"spec.traffic: {what} is a language model: state inputTokens and outputTokens")
+    if not generates and spec.traffic.input_tokens is not None:
+        yield _invalid(f"spec.traffic: {what} is a classic network: remove inputTokens and outputTokens")
+    yield from _context_problems(stated, catalogues)
+    yield from _gpu_problems(spec.placement.gpus, catalogues)
+
+
+def _context_problems(stated: InferenceWorkload, catalogues: Catalogues) -> Iterator[Problem]:
+    """A preset says how long its context can be."""
+    spec = stated.spec.model
+    preset = catalogues.models.get(spec.preset) if spec.preset is not None else None
+    longest = preset.maximum_context_tokens if isinstance(preset, ModelPreset) else None
+    if longest is not None and spec.maximum_context_tokens is not None and spec.maximum_context_tokens > longest:
+        asked = spec.maximum_context_tokens
+        yield _invalid(f"spec.model.maximumContextTokens: {asked}, but {spec.preset} has a context of {longest}")
+
+
+def _gpu_problems(gpus: GPUChoice | None, catalogues: Catalogues) -> Iterator[Problem]:
+    for field in ("allow", "deny"):
+        for index, name in enumerate((getattr(gpus, field) if gpus else None) or ()):
+            found = catalogues.gpus.get(name)
+            if isinstance(found, UnknownGPU):
+                path = f"spec.placement.gpus.{field}[{index}]"
+                yield Problem(reason=Reason.UNKNOWN_GPU, message=f"{path}: {found.message}")
+
+
+def _invalid(message: str) -> Problem:
+    return Problem(reason=Reason.INVALID_SPEC, message=message)
+
+
+# --- the rest of the spec ----------------------------------------------------------------------------------------
+
+
+def _variants(stated: InferenceWorkload, volumes: Volumes) -> tuple[Variant, ...]:
+    namespace = stated.key.partition("/")[0]
+    return tuple(
+        Variant(
+            precision=variant.precision,
+            quality=None
+            if variant.quality is None
+            else Quality(score=variant.quality.score, evidence=variant.quality.evidence),
+            access=volumes.access(variant.source, namespace),
+        )
+        for variant in sorted(stated.spec.model.variants, key=lambda variant: variant.precision)
+    )
+
+
+def _traffic(stated: InferenceWorkload) -> Traffic:
+    traffic = stated.spec.traffic
+    return Traffic(
+        requests_per_second=float(traffic.requests_per_second),
+        burstiness=float(traffic.burstiness),
+        items_per_request=traffic.items_per_request,
+        input_tokens=_tokens(traffic.input_tokens),
+        output_tokens=_tokens(traffic.output_tokens),
+    )
+
+
+def _tokens(stated: StatedTokenLengths | None) -> TokenLengths | None:
+    if stated is None:
+        return None
+    return TokenLengths(mean=float(stated.mean), p95=None if stated.p95 is None else float(stated.p95))
+
+
+def _latency(stated: InferenceWorkload) -> Iterator[LatencyObjective]:
+    """In seconds. The latency of a request is end to end where it generates, of one forward pass where it does not."""
+    objectives = stated.spec.objectives
+    whole = "endToEndSeconds" if stated.spec.traffic.input_tokens is not None else "latencySeconds"
+    asked: Sequence[tuple[str, Latency | None]] = (
+        (whole, objectives.latency),
+        ("timeToFirstTokenSeconds", objectives.time_to_first_token),
+        ("timePerOutputTokenSeconds", objectives.time_per_output_token),
+    )
+    for metric, limits in asked:
+        for statistic in STATISTICS:
+            limit = getattr(limits, f"{statistic}_milliseconds", None)
+            if limit is not None:
+                yield LatencyObjective.model_validate(
+                    {"metric": metric, "statistic": statistic, "limit_seconds": float(limit / 1000)}
+                )
+
+
+def _quality(stated: InferenceWorkload) -> QualityObjective | None:
+    asked = stated.spec.objectives.quality
+    if asked is None:
+        return None
+    return QualityObjective(metric=asked.metric, minimum=asked.minimum, maximum_loss_percent=asked.maximum_loss_percent)
+
+
+def _placement(stated: InferenceWorkload) -> Placement:
+    placement = stated.spec.placement
+    allow = placement.gpus.allow if placement.gpus else None
+    return Placement(
+        allow=None if allow is None else tuple(sorted(allow)),
+        deny=tuple(sorted((placement.gpus.deny if placement.gpus else None) or ())),
+        capacity_types=tuple(sorted(placement.capacity_types, key=list(type(placement.capacity_types[0])).index)),
+        sharing=tuple(sorted(placement.sharing)),
+        maximum_tensor_parallel=placement.maximum_tensor_parallel,
+    )

@@ -1,0 +1,42 @@
+"""The planning hash: equal as long as nothing in a spec changes that a plan depends on."""
+
+import hashlib
+import json
+from typing import Any
+
+from berth_operator.api.workload import InferenceWorkloadSpec
+
+DIGITS = 16
+
+
+def planning_hash(spec: InferenceWorkloadSpec) -> str:
+    """Sixteen hexadecimal digits over the planning-relevant spec.
+
+    Left out is what only rendering reads: names, tensors, paths, pull secrets, the rollout's strategy. Defaults are
+    left out too, so that a field that a later release adds moves nothing.
+    """
+    stated: dict[str, Any] = spec.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_defaults=True,
+        exclude={
+            "model": {"name": True, "inputs": True, "outputs": True, "variants": True},
+            "rollout": True,
+            "serving": {"priority_class_name": True, "image_pull_secrets": True},
+        },
+    )
+    stated["variants"] = [
+        [
+            variant.precision,
+            variant.quality.model_dump(mode="json") if variant.quality else None,
+            variant.source.persistent_volume_claim.claim_name if variant.source.persistent_volume_claim else None,
+        ]
+        for variant in sorted(spec.model.variants, key=lambda variant: variant.precision)
+    ]
+    return digest(stated)
+
+
+def digest(value: Any) -> str:
+    """Of any JSON value; equal values have equal digests, whatever order their keys came in."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
