@@ -84,8 +84,9 @@ class GPUSpecification(Record):
         return rates
 
     def mig_profile(self, name: str) -> MIGProfile | None:
-        """The profile of that name; None where this GPU has none."""
-        return next((profile for profile in self.mig_profiles if profile.name == name), None)
+        """The profile of that name; None where this GPU has none. ``1g.10gb.me`` and ``+gfx`` are the slice 1g.10gb."""
+        slice_name = _MIG_SLICE.match(name)
+        return next((one for one in self.mig_profiles if slice_name and one.name == slice_name[0]), None)
 
 
 class UnknownGPU(Record):
@@ -119,6 +120,7 @@ class ProductLabel:
         return cls(found["product"], found["profile"], found["shared"] is not None)
 
 
+_MIG_SLICE = re.compile(r"[0-9]+g\.[0-9]+gb")
 _PRODUCT_LABEL = re.compile(r"(?P<product>.+?)(-MIG-(?P<profile>[\w.+-]+?))?(?P<shared>-SHARED)?", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s_/-]+")
 _BRANDS = ("nvidia-", "tesla-", "geforce-")

@@ -239,7 +239,9 @@ def _instance_key(shape: InstanceShape) -> tuple[str, str]:
 
 def _read_rows(model: type[RowType], document: Mapping[str, Any], name: str, file: str) -> list[RowType]:
     """A list of rows; every wrong field of every row is a flaw under ``name[index].field``."""
-    stated = document.get(name) or []
+    stated = document.get(name)
+    if stated is None:
+        return []
     if not isinstance(stated, list):
         raise DocumentError([Flaw(file, name, "must be a list of rows")])
     rows: list[RowType] = []

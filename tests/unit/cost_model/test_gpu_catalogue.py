@@ -162,6 +162,15 @@ def test_a_slice_holds_what_the_driver_lists_not_what_its_name_says(catalogue: G
     assert gpu(catalogue, "H200-SXM-141GB").mig_profile("1g.10gb") is None
 
 
+@pytest.mark.parametrize("variant", ["1g.10gb.me", "1g.10gb+me", "1g.10gb-me", "1g.10gb+gfx"])
+def test_variants_with_media_engines_are_the_same_slice(catalogue: GPUCatalogue, variant: str) -> None:
+    assert gpu(catalogue, "H100-SXM-80GB").mig_profile(variant) == gpu(catalogue, "H100-SXM-80GB").mig_profile(
+        "1g.10gb"
+    )
+    assert resolved(catalogue.resolve("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb.me")) == "H100-SXM-80GB"
+    assert gpu(catalogue, "H100-SXM-80GB").mig_profile("slice") is None
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_slices_never_hold_more_than_their_share(catalogue: GPUCatalogue, name: str) -> None:
     one = gpu(catalogue, name)
