@@ -22,6 +22,8 @@ Any other exception is a bug: it is logged with its traceback, its key backs off
 packages raise nothing for an expected outcome: they return reasons.
 """
 
+from berth_operator.api.conditions import Reason
+
 
 class BerthmasterError(Exception):
     """The root of the tree; never raised itself."""
@@ -62,7 +64,7 @@ class Vanished(Retryable):
 class NeedsHuman(BerthmasterError):
     """Raised when only a person can help. ``reason`` is a word of the condition vocabulary, ``message`` a sentence."""
 
-    reason = "Refused"
+    reason = Reason.INTERNAL_ERROR
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -72,19 +74,19 @@ class NeedsHuman(BerthmasterError):
 class NameConflict(NeedsHuman):
     """Raised instead of adopting an object that somebody else made under the name of a child."""
 
-    reason = "NameConflict"
+    reason = Reason.NAME_CONFLICT
 
 
 class Refused(NeedsHuman):
     """Raised when the API server finds an object invalid."""
 
-    reason = "Refused"
+    reason = Reason.APPLY_REJECTED
 
 
 class Forbidden(NeedsHuman):
     """Raised when access control, a quota or an admission policy refuses a request."""
 
-    reason = "Forbidden"
+    reason = Reason.APPLY_FORBIDDEN
 
 
 class FieldsOwned(BerthmasterError):

@@ -228,7 +228,8 @@ def _error(response: aiohttp.ClientResponse, said: str, details: Object, request
     """What an answer means to the caller; ``said`` is the server's own sentence, ``details`` what came with it."""
     status, causes = response.status, details.get("causes") or []
     if status in _REFUSALS:
-        return Refused(said)
+        other_uid = any(cause.get("field") == "metadata.uid" for cause in causes)
+        return Conflict(f"{request}: {said}") if other_uid else Refused(said)
     # A namespace that is being deleted accepts nothing new: what is asked for is gone, nobody is at fault.
     if status == 403 and not any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         return Forbidden(said)

@@ -47,7 +47,7 @@ class Elector:
         self._kube = kube
         self._namespace = namespace
         self._name = name
-        self._identity = identity
+        self.identity = identity
         self._timings = timings
         self._clock = clock
         self._renewed_at = float("-inf")
@@ -65,7 +65,7 @@ class Elector:
         told = None
         while True:
             holder = await self._attempt()
-            if holder == self._identity:
+            if holder == self.identity:
                 return
             if holder != told:
                 waiting(holder or "nobody: the API server does not answer")
@@ -83,7 +83,7 @@ class Elector:
                     holder = await self._attempt()
             except TimeoutError:
                 holder = None
-            if holder not in (None, self._identity):
+            if holder not in (None, self.identity):
                 self._renewed_at = float("-inf")
                 raise LostLeadership(f"the Lease is held by {holder}")
             await asyncio.sleep(self._timings.retry_seconds)
@@ -95,7 +95,7 @@ class Elector:
         self._renewed_at = float("-inf")
         try:
             lease = await self._kube.get(LEASE, self._name, self._namespace)
-            if lease is not None and _holder(lease) == self._identity:
+            if lease is not None and _holder(lease) == self.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
                 await self._kube.replace(LEASE, lease, fenced=False)
         except BerthmasterError:
@@ -110,7 +110,7 @@ class Elector:
                 await self._kube.create(LEASE, self._fresh(), fenced=False)
             else:
                 holder = self._observe(lease)
-                if holder not in ("", self._identity) and not self._ran_out():
+                if holder not in ("", self.identity) and not self._ran_out():
                     return holder
                 await self._kube.replace(LEASE, self._taken(lease, holder), fenced=False)
         except BerthmasterError:
@@ -118,7 +118,7 @@ class Elector:
         # Counted from before the request: whoever watches the Lease saw the change later than this.
         self._renewed_at = asked_at
         self.heard_at = self._clock()
-        return self._identity
+        return self.identity
 
     def _observe(self, lease: Object) -> str:
         """Note when the record last changed on our clock; return its holder."""
@@ -143,7 +143,7 @@ class Elector:
     def _taken(self, lease: Object, holder: str) -> Object:
         spec = lease.get("spec") or {}
         transitions = int(spec.get("leaseTransitions") or 0)
-        if holder == self._identity:
+        if holder == self.identity:
             lease["spec"] = spec | self._record(transitions)
         else:
             lease["spec"] = spec | self._record(transitions + 1) | {"acquireTime": _now()}
@@ -151,7 +151,7 @@ class Elector:
 
     def _record(self, transitions: int) -> Object:
         return {
-            "holderIdentity": self._identity,
+            "holderIdentity": self.identity,
             "leaseDurationSeconds": int(self._timings.duration_seconds),
             "renewTime": _now(),
             "leaseTransitions": transitions,

@@ -140,13 +140,16 @@ class Mirror:
         entries = sorted(self._by_uid.values(), key=lambda entry: (entry.namespace or "", entry.name))
         return tuple(entry.thing for entry in entries)
 
-    def see(self, raw: Mapping[str, Any]) -> bool:
-        """Take in an object as the server sent it; True where that changed something that matters."""
+    def see(self, raw: Mapping[str, Any], *, quiet: bool = False) -> bool:
+        """Take in an object as the server sent it; True where that changed something that matters.
+
+        ``quiet``: it is the answer to an own write, and no news to anybody.
+        """
         entry = entry_of(self.kind, raw)
         uid = str((raw.get("metadata") or {}).get("uid", ""))
-        return self.gone(uid, bury=False) if entry is None else self.take(entry)
+        return self.gone(uid, bury=False) if entry is None else self.take(entry, quiet=quiet)
 
-    def take(self, entry: Entry) -> bool:
+    def take(self, entry: Entry, *, quiet: bool = False) -> bool:
         """As :meth:`see`, of an entry that was made elsewhere."""
         before = self._by_uid.get(entry.uid)
         if entry.uid in self._dead or (before is not None and entry.version < before.version):
@@ -159,7 +162,8 @@ class Mirror:
         self._insert(entry)
         if entry.says_the_same(before):
             return False
-        self._told(Change(self.kind, before, entry))
+        if not quiet:
+            self._told(Change(self.kind, before, entry))
         return True
 
     def gone(self, uid: str, *, bury: bool = True) -> bool:

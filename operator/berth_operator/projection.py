@@ -142,6 +142,12 @@ def asks_for_gpu(pod: Mapping[str, Any]) -> bool:
     )
 
 
+def has_gpus(node: Mapping[str, Any]) -> bool:
+    """Whether a node offers GPUs or slices of them."""
+    status = node.get("status") or {}
+    return any(name.startswith(_GPU) for name in status.get("allocatable") or status.get("capacity") or ())
+
+
 _PROJECTIONS: dict[Kind, Callable[[Mapping[str, Any]], Object | None]] = {
     kinds.WORKLOAD: _custom,
     kinds.POOL: _custom,

@@ -49,6 +49,10 @@ class Item:
     attempt: int
 
 
+class QueueClosed(Exception):
+    """Raised to whoever waits for work that will not come."""
+
+
 @dataclass(slots=True)
 class _Entry:
     since: float
@@ -66,7 +70,8 @@ class WorkQueue:
     ) -> None:
         self._backoff = backoff
         self._draw = draw
-        self._order: asyncio.Queue[str] = asyncio.Queue()
+        self._order: asyncio.Queue[str | None] = asyncio.Queue()
+        self._closed = False
         self._waiting: dict[str, _Entry] = {}
         self._working: dict[str, float] = {}
         self._again: dict[str, set[Cause]] = {}
@@ -97,8 +102,14 @@ class WorkQueue:
         self._timers[key] = (handle, cause)
 
     async def take(self) -> Item:
-        """The key that has waited longest; the caller must end with :meth:`succeeded` or :meth:`failed`."""
-        key = await self._order.get()
+        """The key that has waited longest; the caller must end with :meth:`succeeded` or :meth:`failed`.
+
+        Raises QueueClosed after :meth:`close`.
+        """
+        key = None if self._closed else await self._order.get()
+        if key is None:
+            self._order.put_nowait(None)  # for the next who waits
+            raise QueueClosed
         entry = self._waiting.pop(key)
         self._working[key] = _now()
         return Item(key, frozenset(entry.causes), self._failures.get(key, 0) + 1)
@@ -115,10 +126,10 @@ class WorkQueue:
         self.add_after(key, delay, Cause.RETRY)
         return delay
 
-    def forget(self, key: str) -> None:
-        """Nothing is remembered of a workload that is gone."""
-        self._cancel_timer(key)
-        self._failures.pop(key, None)
+    def close(self) -> None:
+        """No key is handed out any more."""
+        self._closed = True
+        self._order.put_nowait(None)
 
     @property
     def depth(self) -> int:

@@ -1,0 +1,285 @@
+"""What the leader runs: mirrors and their watches, the planner, the queue and its workers, resync and relists.
+
+Built when the Lease is taken, so that a standby holds no watch and no copy of the cluster.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from berth_operator import kinds
+from berth_operator.catalogues import Catalogues
+from berth_operator.credentials import Credentials
+from berth_operator.errors import BerthmasterError, LostLeadership
+from berth_operator.events import Recorder
+from berth_operator.health import Vitals
+from berth_operator.kinds import Kind
+from berth_operator.kube import Kube
+from berth_operator.metrics import Metrics
+from berth_operator.mirror import Change, Mirror
+from berth_operator.planner import Batching, Planner, Result, make_plan, utc_now
+from berth_operator.projection import has_gpus
+from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
+from berth_operator.routing import POOL_PREFIX, key_of, meaning
+from berth_operator.settings import Settings
+from berth_operator.watch import Edge
+from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
+from berth_operator.world import World
+
+log = structlog.get_logger()
+
+CLUSTER_WIDE = (kinds.POOL, kinds.NODE, kinds.VOLUME, kinds.POD)
+"""Read in the whole cluster also where only some namespaces are looked after: supply is shared."""
+IN_NAMESPACES = (kinds.WORKLOAD, kinds.CLAIM, *kinds.CHILDREN)
+SYNC_RETRY_SECONDS = 5.0
+STOP_SECONDS = 5.0
+
+
+class Leader:
+    """``instance`` names this process in Events."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        credentials: Credentials,
+        settings: Settings,
+        *,
+        catalogues: Catalogues,
+        metrics: Metrics,
+        instance: str,
+    ) -> None:
+        self._kube = kube
+        self._credentials = credentials
+        self._settings = settings
+        self._metrics = metrics
+        namespaces = settings.watch_namespaces
+        self._mirrors = {kind: Mirror(kind, self._heard) for kind in CLUSTER_WIDE}
+        self._mirrors |= {kind: Mirror(kind, self._heard, namespaces=namespaces) for kind in IN_NAMESPACES}
+        self._watched: set[Kind] = set()
+        self._edges: list[Edge] = []
+        reconcile = settings.reconcile
+        self._queue = WorkQueue(Backoff(reconcile.first_retry_seconds, reconcile.last_retry_seconds))
+        planning = settings.planning
+        self._planner = Planner(
+            self._world,
+            lambda world: make_plan(world, catalogues, settings.policy, utc_now()),
+            self._planned,
+            batching=Batching(planning.idle_seconds, planning.longest_seconds, planning.rest_factor),
+            observe=self._observe_plan,
+        )
+        clock = asyncio.get_running_loop().time
+        self._recorder = Recorder(kube, instance=instance, clock=clock, now=utc_now, dropped=metrics.events_dropped.inc)
+        self._reconciler = Reconciler(
+            kube,
+            self._mirrors,
+            lambda: self._planner.newest,
+            settings.platform,
+            recorder=self._recorder,
+            clock=clock,
+            now=utc_now,
+            has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
+        )
+
+    async def run(self) -> None:
+        """Lead until cancelled; raises LostLeadership."""
+        await self._sync()
+        await self._watch()
+        self._planner.mark()
+        settings = self._settings.reconcile
+        everlasting: list[Coroutine[Any, Any, None]] = [
+            self._planner.run(),
+            self._recorder.run(),
+            self._relist(),
+            resync(self._queue, self._keys, settings.resync_seconds),
+            *(self._work() for _ in range(settings.workers)),
+        ]
+        tasks = [asyncio.create_task(each) for each in everlasting]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for edge in self._edges:
+                edge.stop()
+            self._queue.close()
+            await asyncio.wait(tasks[-settings.workers :], timeout=STOP_SECONDS)
+            for task in tasks:
+                task.cancel()
+
+    def vitals(self, loop_lag_seconds: float, answered_seconds_ago: float) -> Vitals:
+        """What the probes judge."""
+        began = self._planner.started_at
+        return Vitals(
+            loop_lag_seconds,
+            answered_seconds_ago,
+            self._queue.oldest_seconds(),
+            None if began is None else asyncio.get_running_loop().time() - began,
+            all(edge.alive for edge in self._edges),
+        )
+
+    def measure(self) -> None:
+        """Bring the gauges up to date."""
+        self._metrics.queue_depth.set(self._queue.depth)
+        self._metrics.queue_oldest.set(self._queue.oldest_seconds())
+        self._metrics.queue_retrying.set(self._queue.retrying)
+        for kind, mirror in self._mirrors.items():
+            self._metrics.mirror_objects.labels(kind.name).set(len(mirror))
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    async def _sync(self) -> None:
+        """List every kind once: what is decided before that would be decided on half a cluster."""
+        for mirror in self._mirrors.values():
+            while True:
+                try:
+                    if mirror.kind is not kinds.POD_MONITOR or await self._kube.serves(mirror.kind):
+                        await mirror.relist(self._kube)
+                        self._watched.add(mirror.kind)
+                    break
+                except LostLeadership:
+                    raise
+                except BerthmasterError as error:
+                    log.warning("sync.waiting", kind=mirror.kind.name, error=str(error))
+                    await asyncio.sleep(SYNC_RETRY_SECONDS)
+        log.info("sync.done", **{kind.plural: len(mirror) for kind, mirror in self._mirrors.items()})
+
+    async def _watch(self) -> None:
+        watched = [self._mirrors[kind] for kind in (*CLUSTER_WIDE, *IN_NAMESPACES) if kind in self._watched]
+        namespaces = self._settings.watch_namespaces
+        if namespaces:
+            shared = [mirror for mirror in watched if mirror.kind in CLUSTER_WIDE]
+            own = [mirror for mirror in watched if mirror.kind not in CLUSTER_WIDE]
+            self._edges = [Edge(self._credentials, shared), Edge(self._credentials, own, namespaces)]
+        else:
+            self._edges = [Edge(self._credentials, watched)]
+        for edge in self._edges:
+            edge.start()
+
+    async def _relist(self) -> None:
+        """List each kind anew from time to time, one after the other; never returns."""
+        period = self._settings.reconcile.relist_seconds
+        while True:
+            for mirror in self._mirrors.values():
+                await asyncio.sleep(period / len(self._mirrors) * (0.8 + 0.4 * random.random()))  # noqa: S311
+                if mirror.kind not in self._watched:
+                    continue
+                try:
+                    repaired = await mirror.relist(self._kube)
+                except LostLeadership:
+                    raise
+                except BerthmasterError as error:
+                    log.warning("relist.failed", kind=mirror.kind.name, error=str(error))
+                    continue
+                self._metrics.mirror_repairs.labels(mirror.kind.name).inc(repaired)
+
+    def _world(self) -> World:
+        things = {kind: self._mirrors[kind].things() for kind in (*CLUSTER_WIDE, *IN_NAMESPACES)}
+        return World(
+            workloads=things[kinds.WORKLOAD],
+            pools=things[kinds.POOL],
+            nodes=things[kinds.NODE],
+            pods=things[kinds.POD],
+            deployments=things[kinds.DEPLOYMENT],
+            services=things[kinds.SERVICE],
+            claims=things[kinds.CLAIM],
+            volumes=things[kinds.VOLUME],
+        )
+
+    def _keys(self) -> list[str]:
+        return [key_of(entry) for kind in (kinds.WORKLOAD, kinds.POOL) for entry in self._mirrors[kind]]
+
+    # --- what happens --------------------------------------------------------------------------------------------
+
+    def _heard(self, change: Change) -> None:
+        """Something changed in the cluster."""
+        if not self._edges:
+            return  # still listing for the first time
+        found = meaning(change, self._has_gpus)
+        for key in found.keys:
+            self._queue.add(key, Cause.CHANGE)
+        if found.plan:
+            self._planner.mark()
+
+    def _has_gpus(self, node: str) -> bool:
+        entry = self._mirrors[kinds.NODE].find(node)
+        return entry is not None and has_gpus(entry.thing)
+
+    def _planned(self, workloads: set[str], pools: set[str]) -> None:
+        """A plan was made: look at what it changed, those that just came first."""
+        for key in sorted(workloads):
+            self._queue.add(key, Cause.PLAN)
+        for name in sorted(pools):
+            self._queue.add(POOL_PREFIX + name, Cause.PLAN)
+
+    def _observe_plan(self, seconds: float, result: Result | None) -> None:
+        if result is None:
+            self._metrics.plan_failures.inc()
+            return
+        self._metrics.plan_seconds.observe(seconds)
+        self._metrics.show(result)
+
+    # --- work ----------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """Look at one key after the other; ends when the queue is closed. Raises LostLeadership."""
+        while True:
+            try:
+                item = await self._queue.take()
+            except QueueClosed:
+                return
+            began = asyncio.get_running_loop().time()
+            try:
+                outcome = await self._reconciler.reconcile(item.key, item.attempt)
+            except LostLeadership:
+                raise
+            except Exception as defect:
+                log.exception("reconcile.defect", key=item.key, attempt=item.attempt)
+                outcome = Outcome("defect")
+                await self._say_defect(item, defect)
+                self._put_back(item, None)
+            else:
+                self._settle(item, outcome)
+            self._record(item, outcome, asyncio.get_running_loop().time() - began)
+
+    def _settle(self, item: Item, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._put_back(item, getattr(outcome.error, "after_seconds", None))
+            return
+        self._queue.succeeded(item.key)
+        if outcome.look_again_seconds is not None:
+            self._queue.add_after(item.key, outcome.look_again_seconds)
+
+    def _put_back(self, item: Item, after_seconds: float | None) -> None:
+        self._queue.failed(item.key, after_seconds)
+        self._metrics.retries.inc()
+
+    async def _say_defect(self, item: Item, defect: Exception) -> None:
+        """A defect that stays is said where people look; that saying it fails changes nothing."""
+        if item.attempt < PATIENCE:
+            return
+        try:
+            await self._reconciler.stall(item.key, f"a defect of the operator: {type(defect).__name__}; see its log")
+        except LostLeadership:
+            raise
+        except Exception:
+            log.exception("reconcile.stall", key=item.key)
+
+    def _record(self, item: Item, outcome: Outcome, seconds: float) -> None:
+        self._metrics.reconcile_seconds.labels(outcome.result).observe(seconds)
+        if outcome.writes and item.causes == {Cause.RESYNC}:
+            self._metrics.drift.inc()
+        say = log.debug if not outcome.writes and outcome.error is None else log.info
+        say(
+            "reconcile",
+            key=item.key,
+            causes=sorted(item.causes),
+            attempt=item.attempt,
+            generation=outcome.generation,
+            seconds=round(seconds, 4),
+            writes=outcome.writes,
+            outcome=outcome.result,
+            **({} if outcome.error is None else {"error": str(outcome.error)}),
+        )

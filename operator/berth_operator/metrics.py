@@ -1,0 +1,78 @@
+"""What the operator says of itself to Prometheus. Every name and label is stable: alerts are written on them."""
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from berth_operator.planner import Result
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """One instance a process, or a test, with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        gauge = partial(Gauge, namespace="berthmaster", registry=self.registry)
+        counter = partial(Counter, namespace="berthmaster", registry=self.registry)
+        histogram = partial(Histogram, namespace="berthmaster", registry=self.registry)
+        self.leading = gauge("leading", "1 while this replica holds the Lease.")
+        self.queue_depth = gauge("workqueue_depth", "Keys that wait for a worker.")
+        self.queue_oldest = gauge("workqueue_oldest_seconds", "Age of the oldest key that waits or is worked on.")
+        self.queue_retrying = gauge("workqueue_retrying", "Keys whose last attempt failed.")
+        self.retries = counter("workqueue_retries", "Attempts that failed and were put back.")
+        self.reconcile_seconds = histogram(
+            "reconcile_seconds", "Duration of one look at a workload or pool.", ["outcome"], buckets=_SECONDS
+        )
+        self.requests = counter(
+            "api_requests",
+            "Requests to the API server; code is its status or the kind of failure.",
+            ["verb", "kind", "code"],
+        )
+        self.request_seconds = histogram(
+            "api_request_seconds", "Duration of requests to the API server.", ["verb"], buckets=_SECONDS
+        )
+        self.plan_seconds = histogram(
+            "plan_seconds", "Duration of gathering and planning the whole fleet.", buckets=_LONG_SECONDS
+        )
+        self.plan_failures = counter("plan_failures", "Plans that ended in a defect.")
+        self.drift = counter("resync_drift", "Looks without any cause that had to write: a lost signal, healed.")
+        self.mirror_objects = gauge("mirror_objects", "Objects in the mirror.", ["kind"])
+        self.mirror_repairs = counter(
+            "mirror_repairs",
+            "Entries that a new list added, changed or removed: what the watch had not said yet.",
+            ["kind"],
+        )
+        self.decisions = gauge("decisions", "Berths of the newest plan.", ["gpu", "precision", "capacity_type"])
+        self.workloads = gauge("workloads", "Workloads by whether the newest plan placed them.", ["placed", "reason"])
+        self.planned_cost = gauge("planned_usd_per_hour", "Cost of all berths of the newest plan.")
+        self.events_dropped = counter("events_dropped", "Kubernetes Events that were not posted.")
+        self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop last woke up.")
+
+    def observe_request(self, verb: str, kind: str, code: str, seconds: float) -> None:
+        """As :class:`berth_operator.kube.Observer`."""
+        self.requests.labels(verb, kind, code).inc()
+        self.request_seconds.labels(verb).observe(seconds)
+
+    def show(self, result: Result) -> None:
+        """The newest plan."""
+        berths: dict[tuple[str, ...], int] = {}
+        reasons: dict[tuple[str, ...], int] = {}
+        cost = 0.0
+        for planned in result.planned.values():
+            decision = planned.decision
+            reason = (str(decision.placed).lower(), decision.reason)
+            reasons[reason] = reasons.get(reason, 0) + 1
+            cost += float(decision.cost.usd_per_hour) if decision.placed and decision.cost else 0.0
+            for berth in decision.berths:
+                kind = (berth.gpu, berth.precision, berth.capacity_type.value)
+                berths[kind] = berths.get(kind, 0) + 1
+        for shown, counts in ((self.decisions, berths), (self.workloads, reasons)):
+            shown.clear()
+            for labels, count in sorted(counts.items()):
+                shown.labels(*labels).set(count)
+        self.planned_cost.set(cost)

@@ -1,0 +1,363 @@
+"""What is said about a workload: its status, from the plan and from what runs. Pure.
+
+Everything observed is rounded or counted before it gets here, and a number that only wobbles never changes a status:
+an idle fleet is not written to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from berth_cost.case import Prediction
+from berth_cost.rounding import significant_number
+from berth_operator.api.conditions import (
+    WORKLOAD_CONDITIONS,
+    ConditionType,
+    Finding,
+    Reason,
+    merge,
+    read_conditions,
+    with_summary,
+)
+from berth_operator.api.v1alpha1 import (
+    AlternativeStatus,
+    BerthStatus,
+    Estimate,
+    GPUPoolStatus,
+    InferenceWorkloadStatus,
+    LatencyEstimate,
+    Predicted,
+    WorkloadCost,
+    WorkloadSummary,
+)
+from berth_operator.labels import REVISION, WORKLOAD
+from berth_operator.rollout import Phase, Running
+from berth_scheduler.decision import Alternative, Decision
+from berth_scheduler.snapshot import Berth, CapacityType, Workload
+
+MAXIMUM_ALTERNATIVES = 5
+DIGITS = 4
+"""Of predicted numbers in a status: finer differences are not worth a write."""
+
+_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+_WORDS = frozenset(reason.value for reason in Reason)
+_TYPES = frozenset(kind.value for kind in ConditionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps a revision from coming up, in the words of the condition vocabulary."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a workload has come. ``phase`` is None where nothing is decided, so nothing is under way."""
+
+    phase: Phase | None = None
+    revision: str | None = None
+    serving: str | None = None
+    deployments: tuple[Running, ...] = ()
+    names: tuple[str, ...] = ()
+    """The Deployment of each of the decision's berths, in their order."""
+    failed: Obstacle | None = None
+    """The last attempt to get there failed."""
+    pods: Obstacle | None = None
+    """Why pods of the wanted revision do not start."""
+
+    def ready(self, name: str) -> int:
+        return sum(each.ready for each in self.deployments if each.name == name)
+
+    @property
+    def serving_ready(self) -> int:
+        """Ready replicas behind the Service."""
+        return sum(each.ready for each in self.deployments if each.revision == self.serving)
+
+
+# --- workloads ---------------------------------------------------------------------------------------------------
+
+
+def workload_status(
+    workload: Workload, decision: Decision, progress: Progress, previous: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """The status of ``workload`` as JSON; equal to ``previous`` where nothing changed that is worth a write."""
+    conditions = merge(
+        read_conditions(previous),
+        with_summary(_findings(workload, decision, progress), _rollout(decision, progress)),
+        always=WORKLOAD_CONDITIONS,
+        generation=workload.generation,
+        now=now,
+    )
+    ready = [progress.ready(name) for name in progress.names]
+    status = InferenceWorkloadStatus(
+        observed_generation=workload.generation,
+        conditions=conditions,
+        summary=_summary(decision),
+        berths=tuple(_berth(berth, count) for berth, count in zip(decision.berths, ready, strict=False)),
+        replicas=sum(berth.replicas for berth in decision.berths),
+        ready_replicas=sum(ready),
+        selector=_selector(workload, progress.serving),
+        predicted=None if decision.prediction is None else _predicted(decision.prediction),
+        cost=_cost(decision),
+        alternatives=tuple(_alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
+        revision=progress.revision,
+        serving_revision=progress.serving,
+        decision_hash=decision.decision_hash,
+    )
+    return as_json(status)
+
+
+def _findings(workload: Workload, decision: Decision, progress: Progress) -> tuple[Finding, ...]:
+    if workload.problem is not None:
+        reason = word(workload.problem.reason, Reason.INVALID_SPEC)
+        accepted = Finding(ConditionType.ACCEPTED, "False", reason, workload.problem.message)
+        placed = Finding(ConditionType.PLACED, "Unknown", Reason.PENDING, "a spec that is not accepted is not placed")
+    else:
+        accepted = Finding(ConditionType.ACCEPTED, "True", Reason.SPEC_ACCEPTED, "the spec is understood and complete")
+        otherwise = Reason.PLACED if decision.placed else Reason.NO_FEASIBLE_CANDIDATE
+        reason = word(decision.reason, otherwise)
+        placed = Finding(ConditionType.PLACED, "True" if decision.placed else "False", reason, decision.message)
+    slo = Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing measures the objectives")
+    return accepted, placed, _available(progress), slo, _autoscaling(decision, progress), _budget(workload, decision)
+
+
+def _available(progress: Progress) -> Finding:
+    ready = progress.serving_ready
+    if not ready:
+        return Finding(ConditionType.AVAILABLE, "False", Reason.NO_REPLICA_READY, "no replica is ready")
+    message = f"{count_of(ready, 'replica')} of revision {progress.serving} ready"
+    return Finding(ConditionType.AVAILABLE, "True", Reason.REPLICAS_READY, message)
+
+
+def _autoscaling(decision: Decision, progress: Progress) -> Finding:
+    taken = [each for each in progress.deployments if each.foreign_owner]
+    if taken:
+        first = min(taken, key=lambda each: each.name)
+        message = (
+            f"replicas of {first.name} are set by {first.foreign_owner} (to {first.replicas}) and left alone; "
+            "docs/how-to/replicas.md says how to hand them back"
+        )
+        return Finding(ConditionType.AUTOSCALING, "False", Reason.REPLICAS_OWNED_BY_OTHER, message)
+    if decision.placed or progress.deployments:
+        return Finding(ConditionType.AUTOSCALING, "True", Reason.MANAGED, "the replica counts are the decision's")
+    return Finding(ConditionType.AUTOSCALING, "Unknown", Reason.PENDING, "nothing is deployed")
+
+
+def _budget(workload: Workload, decision: Decision) -> Finding:
+    budget = workload.budget_usd_per_month
+    if budget is None:
+        return Finding(ConditionType.BUDGET_OK, "True", Reason.NO_BUDGET, "the spec has no budget")
+    if decision.cost is None:
+        return Finding(
+            ConditionType.BUDGET_OK, "Unknown", Reason.PENDING, "nothing is placed, so nothing is spent on it"
+        )
+    spent = decision.cost.usd_per_month
+    message = f"${spent:,.2f} a month, of a budget of ${budget:,.2f}"
+    if spent <= budget:
+        return Finding(ConditionType.BUDGET_OK, "True", Reason.WITHIN_BUDGET, message)
+    return Finding(ConditionType.BUDGET_OK, "False", Reason.OVER_BUDGET, message)
+
+
+_WAITING_FOR: Mapping[Phase, tuple[Reason, str]] = {
+    Phase.STARTING: (Reason.PODS_STARTING, "{ready} of {wanted} replicas of revision {revision} are ready"),
+    Phase.RESIZING: (Reason.PODS_STARTING, "{ready} of {wanted} replicas of revision {revision} are ready"),
+    Phase.SWITCHING: (
+        Reason.SWITCHING,
+        "revision {revision} starts beside {serving}, which serves: {ready} of {wanted} replicas are ready",
+    ),
+    Phase.STOPPING: (Reason.SWITCHING, "revision {serving} stops to make room for {revision}"),
+    Phase.WAITING: (
+        Reason.NO_ROOM_TO_SWITCH,
+        "no room for revision {revision} beside {serving}, which serves; rollout.strategy Recreate would stop it first",
+    ),
+}
+
+
+def _rollout(decision: Decision, progress: Progress) -> Finding:
+    """Whether the wanted revision is fully available, and what it waits for."""
+    ready = sum(progress.ready(name) for name in progress.names)
+    wanted = sum(berth.replicas for berth in decision.berths)
+    said = {"revision": progress.revision, "serving": progress.serving, "ready": ready, "wanted": wanted}
+    if progress.failed is not None:
+        return Finding(ConditionType.READY, "False", progress.failed.reason, progress.failed.message)
+    if progress.phase is None:
+        return Finding(ConditionType.READY, "False", Reason.PENDING, "nothing is decided yet")
+    if progress.phase is Phase.SETTLED:
+        message = f"all {wanted} replicas of revision {progress.revision} are ready"
+        return Finding(ConditionType.READY, "True", Reason.REVISION_AVAILABLE, message)
+    if progress.phase is Phase.DRAINING and ready >= wanted:
+        message = f"revision {progress.revision} serves; an earlier one finishes its requests"
+        return Finding(ConditionType.READY, "True", Reason.DRAINING, message)
+    reason, message = _WAITING_FOR.get(progress.phase, _WAITING_FOR[Phase.STARTING])
+    text = message.format(**said)
+    if progress.pods is not None and reason in (Reason.PODS_STARTING, Reason.SWITCHING):
+        reason = progress.pods.reason if progress.pods.reason is Reason.PODS_FAILING else reason
+        text = f"{ready} of {wanted} ready: {progress.pods.message}"
+    return Finding(ConditionType.READY, "False", reason, text)
+
+
+def _summary(decision: Decision) -> WorkloadSummary:
+    """The columns of kubectl get; empty where nothing is placed."""
+    p99 = None if decision.prediction is None else _p99(decision.prediction)
+    return WorkloadSummary(
+        gpu=_joined(_gpus(decision.berths)),
+        precision=_joined(dict.fromkeys(berth.precision for berth in decision.berths)),
+        replicas="+".join(str(berth.replicas) for berth in decision.berths) or None,
+        cost_per_hour=None if decision.cost is None else f"${decision.cost.usd_per_hour:,.2f}",
+        p99=None if p99 is None else f"{p99 * 1000:.3g} ms",
+    )
+
+
+def _gpus(berths: Sequence[Berth]) -> list[str]:
+    """``L4 Spot+OnDemand``, ``A100-SXM-80GB 1g.10gb``, ``4×H100-SXM-80GB``; on demand alone goes without saying."""
+    kinds: dict[str, list[str]] = {}
+    for berth in berths:
+        several = f"{berth.tensor_parallel}×" if berth.tensor_parallel > 1 else ""
+        slice_ = f" {berth.mig_profile}" if berth.mig_profile else ""
+        kinds.setdefault(f"{several}{berth.gpu}{slice_}", []).append(berth.capacity_type.value)
+    texts = []
+    for kind, bought in kinds.items():
+        types = list(dict.fromkeys(bought))
+        texts.append(kind if types == [CapacityType.ON_DEMAND.value] else f"{kind} {'+'.join(types)}")
+    return texts
+
+
+def _joined(texts: Any) -> str | None:
+    return " + ".join(texts)[:128] or None
+
+
+def _p99(prediction: Prediction) -> float | None:
+    """Predicted p99 in seconds of the whole request, or of the first token where only that is predicted."""
+    for metric in ("latencySeconds", "endToEndSeconds", "timeToFirstTokenSeconds"):
+        found = prediction.metrics.get(metric)
+        if isinstance(found, Mapping) and found.get("p99"):
+            return significant_number(found["p99"], 3)
+    return None
+
+
+def _berth(berth: Berth, ready: int) -> BerthStatus:
+    return BerthStatus(
+        pool=berth.pool,
+        gpu=berth.gpu,
+        sharing=berth.sharing,
+        mig_profile=berth.mig_profile,
+        capacity_type=berth.capacity_type,
+        precision=berth.precision,
+        tensor_parallel=berth.tensor_parallel,
+        instances_per_gpu=berth.instances_per_gpu,
+        maximum_batch_size=berth.maximum_batch_size,
+        maximum_queue_delay_microseconds=berth.maximum_queue_delay_microseconds,
+        replicas=berth.replicas,
+        ready_replicas=ready,
+    )
+
+
+def _selector(workload: Workload, serving: str | None) -> str | None:
+    if serving is None:
+        return None
+    return f"{REVISION}={serving},{WORKLOAD}={workload.key.partition('/')[2]}"
+
+
+def _predicted(prediction: Prediction) -> Predicted:
+    latency = _latency(prediction, "latencySeconds") or _latency(prediction, "endToEndSeconds")
+    used = prediction.utilization
+    return Predicted(
+        latency=latency,
+        time_to_first_token=_latency(prediction, "timeToFirstTokenSeconds"),
+        time_per_output_token=_latency(prediction, "timePerOutputTokenSeconds"),
+        requests_per_second=_scalar(prediction, "requestsPerSecond"),
+        output_tokens_per_second=_scalar(prediction, "outputTokensPerSecond"),
+        utilization_percent=None if used is None else min(100, round(used * 100)),
+        evidence=prediction.evidence,
+    )
+
+
+def _latency(prediction: Prediction, metric: str) -> LatencyEstimate | None:
+    values, bands = prediction.metrics.get(metric), prediction.band.get(metric)
+    if not isinstance(values, Mapping) or not values:
+        return None
+    bands = bands if isinstance(bands, Mapping) else {}
+    return LatencyEstimate.model_validate(
+        {
+            f"{statistic}_milliseconds": _estimate(values[statistic], bands.get(statistic), 1000)
+            for statistic in _STATISTICS
+            if values.get(statistic) is not None
+        },
+        by_name=True,
+    )
+
+
+def _scalar(prediction: Prediction, metric: str) -> Estimate | None:
+    value, band = prediction.metrics.get(metric), prediction.band.get(metric)
+    if not isinstance(value, int | float):
+        return None
+    return _estimate(value, band if isinstance(band, tuple) else None)
+
+
+def _estimate(value: float, band: tuple[float, float] | None, scale: float = 1) -> Estimate:
+    low, high = band or (None, None)
+    return Estimate(value=_number(value * scale), low=_number(low, scale), high=_number(high, scale))
+
+
+def _number(value: float | None, scale: float = 1) -> Any:
+    return None if value is None else Decimal(format(significant_number(value * scale, DIGITS), "f"))
+
+
+def _cost(decision: Decision) -> WorkloadCost | None:
+    cost = decision.cost
+    if cost is None:
+        return None
+    return WorkloadCost(
+        usd_per_hour=cost.usd_per_hour,
+        usd_per_month=cost.usd_per_month,
+        usd_per_million_requests=cost.usd_per_million_requests,
+        usd_per_million_tokens=cost.usd_per_million_tokens,
+        price_date=cost.price_date,
+        price_source=cost.price_source,
+    )
+
+
+def _alternative(alternative: Alternative) -> AlternativeStatus:
+    return AlternativeStatus(
+        placement=_joined(_placement(berth) for berth in alternative.berths) or "none",
+        usd_per_hour=alternative.usd_per_hour,
+        lost_by=alternative.lost_by.value,
+        message=alternative.message[:1024],
+        change=alternative.change,
+    )
+
+
+def _placement(berth: Berth) -> str:
+    """``5 × L4 OnDemand int8``."""
+    several = f"{berth.tensor_parallel}×" if berth.tensor_parallel > 1 else ""
+    slice_ = f" {berth.mig_profile}" if berth.mig_profile else ""
+    return f"{berth.replicas} × {several}{berth.gpu}{slice_} {berth.capacity_type.value} {berth.precision}"
+
+
+# --- for every status -------------------------------------------------------------------------------------------------
+
+
+def word(text: str, otherwise: Reason) -> Reason:
+    """``text`` where it is in the vocabulary; a word that is not there must not keep a status from being written."""
+    return Reason(text) if text in _WORDS else otherwise
+
+
+def count_of(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def as_json(status: InferenceWorkloadStatus | GPUPoolStatus) -> dict[str, Any]:
+    """As it is stored: what is None or empty is left out, as the server would do."""
+    found = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {name: value for name, value in found.items() if value not in ({}, [])}
+
+
+def says_the_same(status: Mapping[str, Any], previous: Mapping[str, Any]) -> bool:
+    """Whether writing ``status`` over ``previous`` would change nothing; others may add conditions of their own."""
+    listed = previous.get("conditions") or []
+    ours = [condition for condition in listed if condition.get("type") in _TYPES]
+    return status == {**previous, "conditions": ours}

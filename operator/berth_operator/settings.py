@@ -1,0 +1,164 @@
+"""What the platform team sets, in one YAML file given by ``--settings``. Every default is one to run with.
+
+Unknown keys are refused with their path: a misspelt setting that is silently ignored is worse than a failed start.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from berth_cost.document import DocumentError
+from berth_cost.record import Record
+from berth_operator.catalogues import Catalogues
+from berth_operator.errors import InvalidSettings
+from berth_operator.platform import Platform
+from berth_scheduler.snapshot import Policy
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class CatalogueFiles(Record):
+    """Users' own documents on top of the built-in catalogues; a later entry of the same name wins."""
+
+    gpus: Path | None = None
+    """GPU descriptions."""
+    models: Path | None = None
+    """Model presets."""
+    prices: Path | None = None
+    """Prices."""
+
+    def load(self) -> Catalogues:
+        """The built-in catalogues with these on top; raises InvalidSettings with every flaw of every file."""
+        try:
+            return Catalogues.built_in().with_files(
+                gpus=[self.gpus] if self.gpus else (),
+                models=[self.models] if self.models else (),
+                prices=[self.prices] if self.prices else (),
+            )
+        except (DocumentError, OSError) as error:
+            raise InvalidSettings(f"catalogues: {error}") from error
+
+
+class LeaseSettings(Record):
+    """Who leads. The defaults are those of Kubernetes' own controllers; all replicas must agree on them."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)] = "berthmaster"
+    """Two operators with different names do not know of each other and fight over every workload that both watch."""
+    namespace: str | None = None
+    """By default the operator's own, from the environment variable POD_NAMESPACE, else ``default``."""
+    duration_seconds: Seconds = 15
+    """Others wait so long after the last sign of a leader: shorter is a faster take-over, and one more reason to lose
+    the Lease to a slow API server."""
+    renew_deadline_seconds: Seconds = 10
+    """The leader gives up, and its process ends, so long after its last renewal. The difference to the duration is the
+    margin in which two leaders cannot both write."""
+    retry_seconds: Seconds = 2
+    """Between attempts to take or renew it. Each renewal is a write to etcd, the only one of an idle fleet."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.retry_seconds < self.renew_deadline_seconds < self.duration_seconds:
+            raise ValueError("retrySeconds < renewDeadlineSeconds < durationSeconds must hold")
+        return self
+
+
+class PlanningSettings(Record):
+    """When changes are planned."""
+
+    idle_seconds: Annotated[float, Field(ge=0, le=600)] = 1
+    """Changes are collected until nothing happened for this long. Shorter answers a single change sooner; longer plans
+    a burst of them once."""
+    longest_seconds: Seconds = 10
+    """But never longer than this after the first of them, however restless the cluster is."""
+    rest_factor: Annotated[float, Field(ge=0, le=100)] = 1
+    """After a plan that took t seconds, rest t × this: 1 keeps planning below half a core in a restless cluster."""
+
+
+class ReconcileSettings(Record):
+    """How work is done."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
+    """Workloads looked at at the same time. More starts a large fleet faster and loads the API server more."""
+    resync_seconds: Seconds = 600
+    """Every workload is looked at once in this window although nothing happened, so that a lost signal heals. That
+    costs reads and computation, and no writes where nothing drifted."""
+    first_retry_seconds: Seconds = 1
+    """Pause before a failed workload is tried again; it doubles with every further failure."""
+    last_retry_seconds: Seconds = 300
+    """The longest such pause: how long a repaired cause may go unnoticed where no event tells of it."""
+    relist_seconds: Seconds = 480
+    """Every kind is listed anew about this often, to repair what a broken watch did not tell."""
+    connections: Annotated[int, Field(ge=1, le=1024)] = 32
+    """To the API server at the same time, watch streams aside."""
+
+
+class HealthSettings(Record):
+    """Where probes and Prometheus ask, and when the process should be started anew."""
+
+    host: str | None = None
+    """Address to listen on: by default the pod's own, from the environment variable POD_IP, else every address."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    oldest_key_seconds: Seconds = 300
+    """Not alive when a workload waited so long although the API server answers."""
+    loop_lag_seconds: Seconds = 10
+    """Not alive when the event loop was blocked for so long."""
+    plan_seconds: Seconds = 300
+    """Not alive when a plan is under way for so long."""
+    silent_seconds: Seconds = 60
+    """Not ready when the API server has not answered for so long."""
+
+
+class LogSettings(Record):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """``info`` is one line per look at a workload; ``debug`` adds those that found nothing to do."""
+    format: Literal["json", "console"] = "json"
+    """``console`` is for reading along at a terminal."""
+
+
+class Settings(Record):
+    watch_namespaces: tuple[str, ...] = ()
+    """Only workloads in these namespaces; empty: all of them. Nodes, volumes, pools and what other pods hold are read
+    in the whole cluster either way, else free capacity would be a guess."""
+    catalogues: CatalogueFiles = CatalogueFiles()
+    platform: Platform = Platform()
+    """What every rendered pod gets: images, times, security, network peers."""
+    policy: Policy = Policy()
+    """What every plan obeys."""
+    planning: PlanningSettings = PlanningSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
+    lease: LeaseSettings = LeaseSettings()
+    health: HealthSettings = HealthSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def load(cls, file: Path | None) -> Self:
+        """The settings in ``file``, all defaults without one; raises InvalidSettings that names each wrong field."""
+        if file is None:
+            return cls()
+        try:
+            stated = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InvalidSettings(f"{file}: {error}") from error
+        if not isinstance(stated, dict | None):
+            raise InvalidSettings(f"{file}: must be a mapping of settings, is a {type(stated).__name__}")
+        return cls._of(stated or {}, file)
+
+    @classmethod
+    def _of(cls, stated: dict[str, Any], file: Path) -> Self:
+        try:
+            return cls.model_validate(stated)
+        except ValidationError as error:
+            flaws = [f"{file}: {_path(flaw['loc'])}: {_sentence(flaw)}" for flaw in error.errors()]
+            raise InvalidSettings("\n".join(flaws)) from error
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
+
+
+def _sentence(flaw: Any) -> str:
+    if flaw["type"] == "extra_forbidden":
+        return "is not a setting: correct its name or remove it"
+    return str(flaw["msg"]).removeprefix("Value error, ")
