@@ -2,7 +2,17 @@
 
 A document is a mapping as YAML gives it. Wherever a fact stands, it stands as a plain value or as
 ``{value, source, date, note}``; ``source`` names an entry of the document's ``sources``. A plain value takes the
-source of the entry it stands in.
+source of the entry it stands in. A GPU document, for example::
+
+    sources:
+      probe: {title: "nvidia-smi and our own GEMM runs", date: 2026-05-01}
+    gpus:
+      ACME-X1:
+        source: probe
+        memoryBytes: 25769803776
+        powerWatts: {value: 150, note: "capped by the chassis"}
+    spellings:
+      ACME-X1: [acme-x-1]
 """
 
 from collections.abc import Iterable, Mapping
@@ -127,8 +137,12 @@ def _provenance(wrapped: Mapping[Any, Any], default_source: object, sources: Map
         known = ", ".join(sorted(sources)) or "none"
         raise ValueError(f"source {name!r} is not under `sources` (there: {known})")
     day = wrapped.get("date", source.date)
+    try:
+        day = date.fromisoformat(day) if isinstance(day, str) else day
+    except ValueError:
+        day = None
     if not isinstance(day, date):
-        raise ValueError(f"date must be a day such as 2026-01-31, not {day!r}")
+        raise ValueError(f"date must be a day such as 2026-01-31, not {wrapped['date']!r}")
     note = wrapped.get("note")
     return Provenance(
         source=str(name),

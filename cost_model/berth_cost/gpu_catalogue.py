@@ -1,6 +1,5 @@
 """GPUs by name: memory, bandwidth, peak rates, power, links, MIG profiles, and the spellings others use for them."""
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from berth_cost.document import (
     validate,
 )
 from berth_cost.record import Record, json_name
+from berth_cost.spelling import nearest
 
 RATES = ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8", "int4")
 """The keys of ``peak_flops_per_second``."""
@@ -249,7 +249,7 @@ class GPUCatalogue:
         if key in self.undescribed:
             wording = f"{spelling} is not in the catalogue: {self.undescribed[key]}"
             return UnknownGPU(spelling=spelling, reason="NotDescribed", message=wording)
-        near = difflib.get_close_matches(key, self.spellings, n=6, cutoff=0.6)
+        near = nearest(key, tuple(self.spellings), most=6)
         candidates = tuple(dict.fromkeys(name for spelled in near for name in self.spellings[spelled]))[:4]
         hint = f"; nearest: {', '.join(candidates)}" if candidates else ""
         wording = f"{spelling} is no known GPU{hint}; describe it in a GPU document if it is right"

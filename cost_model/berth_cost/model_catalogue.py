@@ -1,6 +1,5 @@
 """Model presets by name: the architecture of well-known models, with the source of every number."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +23,7 @@ from berth_cost.document import (
     validate,
 )
 from berth_cost.record import Record, json_name
+from berth_cost.spelling import nearest
 
 Task = Literal[
     "llm",
@@ -110,11 +110,10 @@ class ModelCatalogue:
         if known is not None:
             return known
         by_folded = {preset.casefold(): preset for preset in self.presets}
-        near = difflib.get_close_matches(name.casefold(), by_folded, n=4, cutoff=0.5)
-        nearest = tuple(by_folded[folded] for folded in near)
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        near = tuple(by_folded[folded] for folded in nearest(name.casefold(), tuple(by_folded), cutoff=0.5))
+        hint = f"; nearest: {', '.join(near)}" if near else ""
         message = f"there is no model preset {name}{hint}; state spec.model.architecture, or add it to a model document"
-        return UnknownModel(name=name, message=message, nearest=nearest)
+        return UnknownModel(name=name, message=message, nearest=near)
 
     def provenance(self, name: str, field: str) -> Provenance | None:
         """Who says so: ``field`` as ``transformer.layers`` or ``maximum_context_tokens``; None where it is absent."""

@@ -1,13 +1,12 @@
 """Prices of GPU nodes, each with its source and date. Money is Decimal; a price not known is absent, never zero."""
 
 import csv
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
@@ -23,6 +22,7 @@ from berth_cost.document import (
     validate,
 )
 from berth_cost.record import Record
+from berth_cost.spelling import nearest
 
 Market = Literal["OnDemand", "Spot"]
 Term = Literal["OnDemand", "OneYear", "ThreeYears"]
@@ -136,10 +136,10 @@ class PriceBook:
     def instance(self, cloud: str | None, instance_type: str) -> InstanceShape | PriceMissing:
         """What a node of that type is; ``cloud`` None: of the one cloud that has a type of that name."""
         key = instance_type.casefold()
-        clouds = [cloud.casefold()] if cloud else sorted({one for one, known in self.instances if known == key})
+        clouds = (cloud.casefold(),) if cloud else self._clouds_by_type.get(key, ())
         if len(clouds) > 1:
             message = f"{instance_type} is an instance type of {' and '.join(clouds)}: state the cloud"
-            return PriceMissing(reason="UnknownCloud", message=message, nearest=tuple(clouds))
+            return PriceMissing(reason="UnknownCloud", message=message, nearest=clouds)
         found = self.instances.get((clouds[0], key)) if clouds else None
         return found if found is not None else self._unknown_instance(cloud, instance_type)
 
@@ -166,7 +166,7 @@ class PriceBook:
             return PriceMissing(reason="NoCommitmentPrice", message=message, nearest=tuple(TERMS))
         market, commitment = TERMS[named]
         key = instance_type.casefold()
-        clouds = [cloud.casefold()] if cloud else sorted({one.cloud for one in self.prices if one.instance_type == key})
+        clouds = (cloud.casefold(),) if cloud else self._clouds_by_type.get(key, ())
         if len(clouds) != 1:
             unknown = self.instance(cloud, instance_type)
             return unknown if isinstance(unknown, PriceMissing) else self._unknown_instance(cloud, instance_type)
@@ -194,6 +194,14 @@ class PriceBook:
             instances={**self.instances} | {_instance_key(shape): shape for shape in shapes},
         )
 
+    @cached_property
+    def _clouds_by_type(self) -> Mapping[str, tuple[str, ...]]:
+        """The clouds that have an instance type of that name, sorted; nearly always one."""
+        clouds: dict[str, set[str]] = {}
+        for cloud, instance_type in [*self.instances, *((key.cloud, key.instance_type) for key in self.prices)]:
+            clouds.setdefault(instance_type, set()).add(cloud)
+        return {instance_type: tuple(sorted(found)) for instance_type, found in clouds.items()}
+
     def _unknown_instance(self, cloud: str | None, instance_type: str) -> PriceMissing:
         clouds = sorted({one for one, _ in self.instances} | {key.cloud for key in self.prices})
         if cloud is not None and cloud.casefold() not in clouds:
@@ -204,11 +212,10 @@ class PriceBook:
             for (one, key), shape in sorted(self.instances.items())
             if cloud is None or one == cloud.casefold()
         }
-        near = difflib.get_close_matches(instance_type.casefold(), known, n=3, cutoff=0.6)
-        nearest = tuple(known[key] for key in near)
-        hint = f"; nearest: {', '.join(nearest)}" if nearest else ""
+        near = tuple(known[key] for key in nearest(instance_type.casefold(), tuple(known), most=3))
+        hint = f"; nearest: {', '.join(near)}" if near else ""
         message = f"the price book has no instance type {instance_type}{f' of {cloud}' if cloud else ''}{hint}"
-        return PriceMissing(reason="UnknownInstanceType", message=message, nearest=nearest)
+        return PriceMissing(reason="UnknownInstanceType", message=message, nearest=near)
 
     def _why_not(self, cloud: str, region: str | None, instance_type: str, market: Market, term: Term) -> PriceMissing:
         """There is a cloud, but no price: the type is unknown, not priced in the region, or not in this market."""

@@ -440,3 +440,12 @@ def test_every_flaw_of_a_document_is_reported_at_once(catalogue: GPUCatalogue) -
     with pytest.raises(DocumentError) as error:
         catalogue.merged(document)
     assert [flaw.key for flaw in error.value.flaws] == ["gpus.X1.memoryBytes", "gpus.X1.powerWatts", "gpus.X2"]
+
+
+def test_days_may_be_texts_as_json_has_them(catalogue: GPUCatalogue) -> None:
+    document = own(powerWatts={"value": 3, "date": "2026-02-03"})
+    document["sources"] = {"bench": {"title": "our own measurements", "date": "2026-05-01"}}
+    merged = catalogue.merged(document)
+    power, memory = merged.provenance("X1", "power_watts"), merged.provenance("X1", "memory_bytes")
+    assert power is not None and power.date == datetime.date(2026, 2, 3)
+    assert memory is not None and memory.date == datetime.date(2026, 5, 1)
