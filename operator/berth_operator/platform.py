@@ -145,6 +145,10 @@ class Platform(Record):
     pod's uid, which only readers of pods know: they let a client map memory, write files or swap code. None leaves
     them open to all who reach the port."""
 
+    grpc_connection_seconds: Seconds = 1800
+    """After how long a gRPC channel is asked to reconnect, requests in flight aside. A Service keeps a channel on the
+    pod that it found first: with long-lived clients new replicas get work only this slowly. Short costs handshakes."""
+
     log_format: Literal["ISO8601", "default"] = "ISO8601"
 
     llm_api_directory: Annotated[str, Field(pattern=r"^/[-A-Za-z0-9_./]+$")] = "/app/all_models/llmapi/tensorrt_llm/1"

@@ -5,7 +5,6 @@ batcher.md and model_configuration.md of triton-inference-server/server, and the
 """
 
 from collections.abc import Iterator
-from math import ceil
 from typing import Any
 
 from google.protobuf import text_format
@@ -84,7 +83,7 @@ def _batching(config: Any, order: Order, berth: Berth) -> None:
     policy.allow_timeout_override = True  # clients can only shorten it
     policy.max_queue_size = max(SHORTEST_QUEUE, QUEUED_BATCHES * berth.maximum_batch_size * berth.instances_per_gpu)
     if (limit := order.waiting_limit_seconds()) is not None:
-        policy.default_timeout_microseconds = ceil(TIMEOUT_SHARE * limit * 1e6)
+        policy.default_timeout_microseconds = round(TIMEOUT_SHARE * limit * 1e6)
 
 
 # --- inputs, outputs, warm-up ------------------------------------------------------------------------------------

@@ -12,7 +12,10 @@ from berth_operator.render.server import PORTS
 
 
 def network_policy(order: Order) -> dict[str, Any]:
+    """An absent direction admits nothing. It is left out, not empty: the server drops empty lists, and would find every
+    apply of one a change."""
     workload, platform = order.workload.metadata.name, order.platform
+    ingress = [*_rule(platform.inference_from, ("http", "grpc")), *_rule(platform.metrics_from, ("metrics",))]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -20,11 +23,8 @@ def network_policy(order: Order) -> dict[str, Any]:
         "spec": {
             "podSelector": {"matchLabels": {labels.WORKLOAD: workload}},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [
-                *_rule(platform.inference_from, ("http", "grpc")),
-                *_rule(platform.metrics_from, ("metrics",)),
-            ],
-            "egress": [{}] if platform.open_egress else [],
+            **({"ingress": ingress} if ingress else {}),
+            **({"egress": [{}]} if platform.open_egress else {}),
         },
     }
 

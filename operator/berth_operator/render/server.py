@@ -36,6 +36,7 @@ def arguments(order: Order, exit_timeout_seconds: int) -> list[str]:
         *(["--metrics-config=histogram_latencies=true"] if has_histograms(order) else []),
         f"--log-format={order.platform.log_format}",
         *(["--disable-auto-complete-config"] if declares_everything(order) else []),
+        f"--grpc-max-connection-age={order.platform.grpc_connection_seconds * 1000}",
         *_restrictions(order.platform.restricted_api_header),
     ]
 
@@ -64,7 +65,9 @@ def environment(order: Order, berth: Berth) -> list[dict[str, Any]]:
         "USER": "triton-server",  # the image of a backend may have no user of this id, and torch asks for its name
     }
     if order.is_engine:
-        plain |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+        plain |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    if order.backend == "vllm":
+        plain["VLLM_NO_USAGE_STATS"] = "1"
     uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}
     return [*({"name": name, "value": value} for name, value in sorted(plain.items())), uid]
 

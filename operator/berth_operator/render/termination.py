@@ -10,6 +10,9 @@ from math import ceil
 from berth_operator.render.order import Order
 from berth_scheduler.snapshot import CapacityType
 
+_STEP_SECONDS = 30
+"""Answers that are expected a little longer must not start a rollout."""
+
 
 @dataclass(frozen=True)
 class Termination:
@@ -42,4 +45,6 @@ def _exit_timeout_seconds(order: Order) -> int:
     """Of a language model: as long as its objectives allow a long answer to take, within the platform's bounds."""
     least, most = order.platform.exit_timeout_seconds, order.platform.maximum_exit_timeout_seconds
     longest = order.longest_answer_seconds()
-    return least if longest is None else max(least, min(most, ceil(longest)))
+    if longest is None:
+        return least
+    return max(least, min(most, ceil(longest / _STEP_SECONDS) * _STEP_SECONDS))
