@@ -197,10 +197,11 @@ class GPUCatalogue:
                 wording = f"{spelling} is {_either(remaining)}, which contradicts {fact}: check the labels of the node"
                 return UnknownGPU(spelling=spelling, reason="Contradictory", message=wording, candidates=remaining)
             remaining = fitting
-        if len(remaining) > 1:
+        first, *others = remaining
+        if others:
             wording = f"{spelling} may be {_either(remaining)}: memory, form factor or instance type must say which"
             return UnknownGPU(spelling=spelling, reason="Ambiguous", message=wording, candidates=remaining)
-        return self.specifications[remaining[0]]
+        return self.specifications[first]
 
     @staticmethod
     def _facts(
