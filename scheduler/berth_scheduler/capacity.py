@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_scheduler.snapshot import ArtefactAccess, Pool, PodResources
+from berth_scheduler.snapshot import ArtefactAccess, PodResources, Pool
 from berth_scheduler.supply import Offer
 
 Integers = NDArray[np.int64]
@@ -56,6 +56,8 @@ class Holding:
     need: Need
     nodes: tuple[int, ...]
     counts: tuple[int, ...]
+    revision: str | None = None
+    """The running revision that the pods are of; None: planned."""
 
     @property
     def replicas(self) -> int:
@@ -164,7 +166,7 @@ class PoolRoom:
         return bool(self._allowed(reach).any()) or (self.new_nodes > 0 and self.slots_of_new_node(probe, reach) > 0)
 
     def pack(self, need: Need, reach: Reach, on_started: int, on_new: int) -> tuple[list[int], list[int]]:
-        """Choose nodes for replicas that fit, fullest nodes first; starts new nodes. Returns node indices and counts."""
+        """Choose nodes for replicas that fit, fullest first, and start new ones. Returns node indices and counts."""
         nodes, counts = self._choose(need, reach, on_started)
         per_node = self.slots_of_new_node(need, reach) if on_new else 0
         while on_new > 0:
@@ -247,15 +249,9 @@ class Room:
     def slots(self, offer: Offer, need: Need, reach: Reach) -> Slots:
         return self.pools[offer.pool_index].slots(need, reach)
 
-    def place(self, workload: str, pool_index: int, need: Need, reach: Reach, *, started: int, new: int) -> Holding:
-        """Hold replicas that :meth:`slots` said would fit."""
-        nodes, counts = self.pools[pool_index].pack(need, reach, started, new)
-        return self.hold(workload, Holding(pool_index, need, tuple(nodes), tuple(counts)))
-
-    def hold(self, workload: str, holding: Holding) -> Holding:
+    def hold(self, workload: str, holding: Holding) -> None:
         self.pools[holding.pool_index].take(holding.need, holding.nodes, holding.counts)
         self.holdings.setdefault(workload, []).append(holding)
-        return holding
 
     def release(self, workload: str) -> list[Holding]:
         """Give back all that is held for a workload, and say what it was."""

@@ -11,7 +11,7 @@ from berth_scheduler.snapshot import Berth, Sharing
 
 
 class Constraint(StrEnum):
-    """The chain, in the order in which it is asked; the first that rejects a candidate is the one that it is rejected by."""
+    """The chain, in the order in which it is asked: a candidate is rejected by the first that it fails."""
 
     POOL = "pool"
     GPU = "gpu"
@@ -89,7 +89,7 @@ class Alternative(Record):
     lost_by: Constraint
     message: str
     change: str | None = None
-    """``latency p99 ≤ 10.5 ms``, ``budget ≥ $900/month``, ``placement.gpus: allow L4``; None for an ordinary runner-up."""
+    """``latency p99 ≤ 10.5 ms``, ``budget ≥ $900/month``, ``placement.gpus: allow L4``; None for a runner-up."""
 
 
 class Transition(StrEnum):

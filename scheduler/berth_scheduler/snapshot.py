@@ -250,7 +250,7 @@ class Pool(Record):
     """What a pod's node affinity must ask for to land here."""
     tolerations: tuple[Toleration, ...] = ()
     problems: tuple[Problem, ...] = ()
-    """Why it cannot be used: no known GPU, no price, contradictory nodes. Not empty when ``gpu`` or ``price`` is None."""
+    """Why it cannot be used: no known GPU, no price, contradictory nodes. Never empty without GPU or price."""
     remarks: tuple[Problem, ...] = ()
     """What is wrong with some of its nodes: they are left out, the rest of the pool can be used."""
 

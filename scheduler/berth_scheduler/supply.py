@@ -74,6 +74,8 @@ class Supply:
     usd_per_unit_hour: NDArray[np.float64]
     """Six significant digits; inf where the price is not known."""
     spot: NDArray[np.bool_]
+    steadiness: NDArray[np.int64]
+    """Place of the capacity type in :class:`CapacityType`: the steadier first."""
 
     def find(self, pool: str, mig_profile: str | None) -> int | None:
         """Index of the offer of a pool's whole GPUs or of one of its slices."""
@@ -91,7 +93,8 @@ def supply_of(pools: Sequence[Pool]) -> Supply:
     offers: list[Offer] = []
     for pool_index, pool in enumerate(ordered):
         identity = pool.gpu.model_dump_json() if pool.gpu else ""
-        for profile in sorted(pool.mig_layout) or [None]:
+        profiles: list[str | None] = [*sorted(pool.mig_layout)]
+        for profile in profiles or [None]:
             shape = _shape_of(pool, profile)
             index = NO_SHAPE
             if shape is not None:
@@ -111,6 +114,7 @@ def supply_of(pools: Sequence[Pool]) -> Supply:
         gpus_per_node=np.array([offer.pool.gpus_per_node for offer in offers], dtype=np.int64),
         usd_per_unit_hour=np.array(prices, dtype=np.float64),
         spot=np.array([offer.spot for offer in offers], dtype=np.bool_),
+        steadiness=np.array([CAPACITY_TYPES.index(offer.capacity_type) for offer in offers], dtype=np.int64),
     )
 
 

@@ -1,0 +1,200 @@
+"""Bids: one option of one workload as it could be had from the room that is left."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from berth_cost.rounding import significant_number
+from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
+from berth_scheduler.capacity import Reach, Room
+from berth_scheduler.cost import usd_per_month
+from berth_scheduler.decision import Constraint
+from berth_scheduler.groups import replicas_for
+from berth_scheduler.incumbent import Continuation, Incumbent, continue_in_place, settle_in_place
+from berth_scheduler.rank import knee_row
+from berth_scheduler.snapshot import Berth
+from berth_scheduler.survey import Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why an option was passed over, in the constraint's unit."""
+
+    constraint: Constraint
+    value: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One option as it could be had: on pieces of the room, or by carrying on in place."""
+
+    option: int
+    demand: Demand
+    allocation: Allocation | None
+    in_place: Continuation | None
+
+    @property
+    def usd_per_hour(self) -> Fraction:
+        found = self.allocation.usd_per_hour if self.allocation else self.in_place and self.in_place.usd_per_hour
+        return found or Fraction(0)
+
+    @property
+    def new_nodes(self) -> int:
+        return self.allocation.new_nodes if self.allocation else self.in_place.new_nodes if self.in_place else 0
+
+    @property
+    def replicas(self) -> tuple[tuple[int, int], ...]:
+        """Replicas by offer."""
+        if self.in_place is not None:
+            return self.in_place.replicas
+        return tuple((piece.offer, piece.replicas) for piece in self.allocation.pieces) if self.allocation else ()
+
+
+def best_bid(found: Survey, index: int, room: Room, lost: dict[int, Lost], *, in_place: bool = True) -> Bid | None:
+    """The first in the order of ``rank`` among the options that have room and are within budget."""
+    best: tuple[tuple[float, bool, int, int], Bid] | None = None
+    options = found.options
+    running = option_like(found, index, found.incumbents[index]) if index in found.incumbents else None
+    for option in options.of_workload(index):
+        if best is not None and options.bound_usd_per_hour[option] > best[0][0]:
+            break
+        bid = bid_for(found, index, option, room, in_place=in_place and option == running)
+        reason = _why_not(found, index, option, bid)
+        if reason is not None:
+            lost[option] = reason
+        elif isinstance(bid, Bid):
+            lost.pop(option, None)
+            cost = significant_number(float(bid.usd_per_hour))
+            key = (cost, option != running, bid.new_nodes, int(options.taste[option]))
+            if best is None or key < best[0]:
+                best = (key, bid)
+    return best[1] if best else None
+
+
+def bid_for(found: Survey, index: int, option: int, room: Room, *, in_place: bool) -> Bid | Shortage:
+    """Have one option from the room, or carry on with what runs if that is the option and it can."""
+    demand = demand_of(found, option)
+    incumbent = found.incumbents.get(index)
+    if in_place and incumbent is not None and _carries(found, index, option):
+        continued = continue_in_place(found.workloads[index], incumbent, demand.replicas, found.supply, room)
+        wanted = set(offers_of(found, option))
+        if continued is not None and continued.usd_per_hour is not None and continued.offers <= wanted:
+            return Bid(option, demand, None, continued)
+    allocation = allocate(demand, offers_of(found, option), found.supply, room)
+    return allocation if isinstance(allocation, Shortage) else Bid(option, demand, allocation, None)
+
+
+def _carries(found: Survey, index: int, option: int) -> bool:
+    """Whether the batching that runs needs no more replicas than the best of the grid."""
+    row = found.incumbent_rows.get(index)
+    return row is not None and replicas_of_row(found, index, row) <= found.options.replicas[option]
+
+
+def _why_not(found: Survey, index: int, option: int, bid: Bid | Shortage) -> Lost | None:
+    """Over budget, be it at the cheapest that there could be; or no room."""
+    if isinstance(bid, Bid):
+        return over_budget(found, index, bid.usd_per_hour)
+    cheapest = Fraction(float(found.options.bound_usd_per_hour[option]))
+    room = Lost(Constraint.CAPACITY, float(found.options.replicas[option]), float(bid.replicas))
+    return over_budget(found, index, cheapest) or room
+
+
+def over_budget(found: Survey, index: int, usd_per_hour: Fraction) -> Lost | None:
+    """In USD per month."""
+    budget = found.workloads[index].budget_usd_per_month
+    month = usd_per_month(usd_per_hour, found.policy)
+    if budget is None or month <= Fraction(budget):
+        return None
+    return Lost(Constraint.BUDGET, float(month), float(budget))
+
+
+def demand_of(found: Survey, option: int) -> Demand:
+    options = found.options
+    workload = found.workloads[int(options.workload[option])]
+    return Demand(
+        resources=workload.resources,
+        units=int(options.tensor_parallel[option]),
+        reach=Reach.of(workload.variants[int(options.variant[option])].access),
+        replicas=int(options.replicas[option]),
+        steady=int(options.steady[option]),
+    )
+
+
+def offers_of(found: Survey, option: int) -> list[int]:
+    offers: list[int] = found.lots.offer[found.options.lots_of(option)].tolist()
+    return offers
+
+
+def hold(found: Survey, index: int, bid: Bid, room: Room) -> None:
+    workload = found.workloads[index]
+    if bid.allocation is not None:
+        settle(workload.key, bid.demand, bid.allocation.pieces, found.supply, room)
+    elif bid.in_place is not None:
+        settle_in_place(workload, found.incumbents[index], bid.in_place, found.supply, room)
+
+
+def batching_row(found: Survey, option: int) -> int:
+    """The row of the option's cell that batches it: enough for its replica count, and not past the knee."""
+    options, sizing = found.options, found.sizing
+    workload = found.workloads[int(options.workload[option])]
+    rows = sizing.rows_of_cell(int(options.cell[option]))
+    sustainable = sizing.requests_per_second[rows]
+    needed = replicas_for(
+        np.array(workload.traffic.requests_per_second), sustainable, np.array(float(workload.minimum_replicas))
+    )
+    enough = needed <= options.replicas[option]
+    first: int = rows.start
+    return first + knee_row(sustainable, sizing.rows.instances[rows], sizing.rows.maximum_batch_size[rows], enough)
+
+
+def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, int], ...]) -> tuple[Berth, ...]:
+    """One berth a pool, by pool name."""
+    options, rows = found.options, found.sizing.rows
+    workload = found.workloads[int(options.workload[option])]
+    units = int(options.tensor_parallel[option])
+    berths = []
+    for index, count in replicas:
+        offer = found.supply.offers[index]
+        shape = found.supply.shapes[offer.shape]
+        berths.append(
+            Berth(
+                pool=offer.pool.name,
+                gpu=shape.gpu.name,
+                sharing=shape.sharing,
+                mig_profile=offer.mig_profile,
+                capacity_type=offer.capacity_type,
+                precision=workload.variants[int(options.variant[option])].precision,
+                tensor_parallel=units,
+                gpus_per_replica=significant_number(float(offer.gpu_share * units)),
+                instances_per_gpu=int(rows.instances[row]),
+                maximum_batch_size=int(rows.maximum_batch_size[row]),
+                maximum_queue_delay_microseconds=int(rows.queue_delay_microseconds[row]),
+                replicas=count,
+            )
+        )
+    return tuple(sorted(berths, key=lambda berth: (berth.pool, berth.mig_profile or "")))
+
+
+def replicas_of_row(found: Survey, index: int, row: int) -> float:
+    workload = found.workloads[index]
+    answer = replicas_for(
+        np.array([workload.traffic.requests_per_second]),
+        found.sizing.requests_per_second[row : row + 1],
+        np.array([workload.minimum_replicas], dtype=np.float64),
+    )
+    return float(answer[0])
+
+
+def option_like(found: Survey, index: int, incumbent: Incumbent) -> int | None:
+    """The workload's option with the shape, precision and width of what runs."""
+    workload, options = found.workloads[index], found.options
+    for option in options.of_workload(index):
+        if (
+            options.shape[option] == incumbent.shape
+            and options.tensor_parallel[option] == incumbent.berth.tensor_parallel
+            and workload.variants[int(options.variant[option])].precision == incumbent.berth.precision
+        ):
+            return option
+    return None

@@ -1,0 +1,80 @@
+"""Cost: what berths cost an hour, a month and a million requests. Exact inside, decimal money outside.
+
+A workload pays its share of each node, by GPU or by MIG slice (:func:`berth_scheduler.supply.slice_shares`); what a
+started node leaves unused is nobody's and shows in the totals as idle.
+"""
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from fractions import Fraction
+
+from berth_cost.rounding import significant_number
+from berth_scheduler.capacity import Room
+from berth_scheduler.decision import Cost, Totals
+from berth_scheduler.snapshot import Berth, Policy, Pool, Workload
+from berth_scheduler.supply import Supply, slice_shares
+
+_EXACT = Context(prec=50)
+_CENTS = 2
+_DIGITS = 6
+
+
+def money(usd: Fraction) -> Decimal:
+    """Six significant digits, never coarser than a cent and never with fewer than two decimals: 1.05, 0.00324."""
+    value = _EXACT.divide(Decimal(usd.numerator), Decimal(usd.denominator))
+    places = max(_CENTS, _DIGITS - 1 - value.adjusted()) if value else _CENTS
+    rounded = value.quantize(Decimal(1).scaleb(-places), context=_EXACT).normalize(_EXACT)
+    exponent = rounded.as_tuple().exponent
+    if isinstance(exponent, int) and exponent > -_CENTS:
+        return rounded.quantize(Decimal(1).scaleb(-_CENTS), context=_EXACT)
+    return rounded
+
+
+def usd_per_month(usd_per_hour: Fraction, policy: Policy) -> Fraction:
+    return usd_per_hour * Fraction(policy.hours_per_month)
+
+
+def cost_of(
+    workload: Workload, berths: Sequence[Berth], usd_per_hour: Fraction, supply: Supply, policy: Policy
+) -> Cost:
+    """At the planned rate. Tokens are those read and written together."""
+    per_request = usd_per_hour / (Fraction(workload.traffic.requests_per_second) * 3600)
+    given, made = workload.traffic.input_tokens, workload.traffic.output_tokens
+    tokens = Fraction(given.mean if given else 0) + Fraction(made.mean if made else 0)
+    pools = {pool.name: pool for pool in supply.pools}
+    prices = [price for berth in berths if (price := pools[berth.pool].price) is not None]
+    return Cost(
+        usd_per_hour=money(usd_per_hour),
+        usd_per_month=money(usd_per_month(usd_per_hour, policy)),
+        usd_per_million_requests=money(per_request * 10**6),
+        usd_per_million_tokens=money(per_request / tokens * 10**6) if tokens else None,
+        price_date=min((price.date for price in prices), default=None),
+        price_source=", ".join(sorted({price.source for price in prices})) or None,
+    )
+
+
+def totals_of(placed: Sequence[tuple[tuple[Berth, ...], Fraction | None]], supply: Supply, room: Room) -> Totals:
+    """Of all placed workloads: cost, GPUs held by pool, and what started nodes cost beyond what anybody holds."""
+    gpus: dict[str, float] = {}
+    for berths, _ in placed:
+        for berth in berths:
+            gpus[berth.pool] = gpus.get(berth.pool, 0.0) + berth.gpus_per_replica * berth.replicas
+    idle = sum((_idle_usd_per_hour(pool, index, room) for index, pool in enumerate(supply.pools)), Fraction(0))
+    return Totals(
+        usd_per_hour=money(sum((usd for _, usd in placed if usd is not None), Fraction(0))),
+        idle_usd_per_hour=money(idle),
+        gpus_by_pool={name: significant_number(gpus[name]) for name in sorted(gpus)},
+    )
+
+
+def _idle_usd_per_hour(pool: Pool, index: int, room: Room) -> Fraction:
+    """Price of the GPUs and slices that nobody holds on nodes that exist or that the plan starts."""
+    if pool.price is None:
+        return Fraction(0)
+    usd_per_gpu_hour = Fraction(pool.price.usd_per_node_hour) / pool.gpus_per_node
+    shares = [(profile, share) for profile, share in slice_shares(pool).items()]
+    free = (
+        share * int(room.pools[index].free_units(profile).clip(min=0).sum())
+        for profile, share in (shares if pool.mig_layout else [(None, Fraction(1))])
+    )
+    return usd_per_gpu_hour * sum(free, Fraction(0))

@@ -1,0 +1,141 @@
+"""The fleet: workloads share capacity, and each gets its berths.
+
+Order of service: what runs and may stay, then the others by priority (higher first), then by how much they would
+lose by their second choice (one without a second choice first), then by key. A workload that comes later takes the
+best of its options that still has room. What runs for a workload is held until its successor serves, so that a
+workload that moves needs room for both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from berth_scheduler.bid import Bid, Lost, batching_row, berths_of, best_bid, hold, option_like, replicas_of_row
+from berth_scheduler.capacity import Room
+from berth_scheduler.decision import Transition
+from berth_scheduler.incumbent import Incumbent, continue_in_place, settle_in_place
+from berth_scheduler.rank import regret
+from berth_scheduler.snapshot import Berth, Workload
+from berth_scheduler.survey import Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a workload gets. ``option`` and ``row`` are None where it keeps what can no longer be asked about."""
+
+    option: int | None
+    row: int | None
+    berths: tuple[Berth, ...]
+    usd_per_hour: Fraction | None
+    transition: Transition
+    kept: bool
+    sustained: bool = True
+    """Whether the model says that the replicas carry the rate inside the objectives; a kept berth may not."""
+
+
+@dataclass(slots=True)
+class FleetPlan:
+    """By workload: its choice (None: it gets none), and by option why it was passed over when its turn came."""
+
+    room: Room
+    choices: dict[int, Choice] = field(default_factory=dict)
+    lost: dict[int, Lost] = field(default_factory=dict)
+    held_at_turn: dict[int, Mapping[int, list[tuple[str, int]]]] = field(default_factory=dict)
+    """By workload without a choice, then by pool: who held how many units when its turn came."""
+
+
+def plan_fleet(found: Survey, room: Room) -> FleetPlan:
+    """Share out the room. It holds what runs already, and every choice besides afterwards."""
+    plan = FleetPlan(room)
+    for index in sorted(range(len(found.workloads)), key=lambda index: _precedence(found.workloads[index])):
+        incumbent = found.incumbents.get(index)
+        if incumbent is not None and incumbent.stays:
+            kept = _keep(found, index, incumbent, room)
+            if kept is not None:
+                plan.choices[index] = kept
+    waiting = [index for index in range(len(found.workloads)) if index not in plan.choices]
+    for index in sorted(waiting, key=lambda index: _turn(found, index)):
+        _serve(found, index, plan)
+    return plan
+
+
+def _precedence(workload: Workload) -> tuple[int, str]:
+    return (-workload.priority, workload.key)
+
+
+def _turn(found: Survey, index: int) -> tuple[int, float, str]:
+    workload = found.workloads[index]
+    return (-workload.priority, -regret(found.options, index), workload.key)
+
+
+# --- what stays ----------------------------------------------------------------------------------------------------
+
+
+def _keep(found: Survey, index: int, incumbent: Incumbent, room: Room) -> Choice | None:
+    """What runs, at the replicas that the rate needs now; None where its capacity is gone."""
+    workload = found.workloads[index]
+    row = found.incumbent_rows.get(index)
+    needed = replicas_of_row(found, index, row) if row is not None else float("inf")
+    running = sum(one.berth.replicas for one in incumbent.running.berths)
+    replicas = int(needed) if np.isfinite(needed) else max(running, workload.minimum_replicas)
+    replicas = min(replicas, workload.maximum_replicas)
+    continued = continue_in_place(workload, incumbent, replicas, found.supply, room)
+    if continued is None:
+        return None
+    settle_in_place(workload, incumbent, continued, found.supply, room)
+    berths = tuple(_berth_at(found, incumbent.berth, offer, count) for offer, count in continued.replicas)
+    another_serves = any(one.serving and one.revision != incumbent.running.revision for one in workload.running)
+    return Choice(
+        option=option_like(found, index, incumbent),
+        row=row,
+        berths=berths,
+        usd_per_hour=continued.usd_per_hour,
+        transition=Transition.SWITCH if another_serves else Transition.NONE,
+        kept=True,
+        sustained=row is None or replicas >= needed,
+    )
+
+
+def _berth_at(found: Survey, like: Berth, offer: int, replicas: int) -> Berth:
+    pool = found.supply.offers[offer].pool
+    return like.model_copy(update={"pool": pool.name, "capacity_type": pool.capacity_type, "replicas": replicas})
+
+
+# --- what is chosen ------------------------------------------------------------------------------------------------
+
+
+def _serve(found: Survey, index: int, plan: FleetPlan) -> None:
+    """The best option that has room beside what runs; else one that has room once that has stopped."""
+    workload, room = found.workloads[index], plan.room
+    runs = any(running.berths for running in workload.running)
+    bid = best_bid(found, index, room, plan.lost)
+    if bid is not None:
+        transition = Transition.SWITCH if runs and bid.in_place is None else Transition.NONE
+        hold(found, index, bid, room)
+        plan.choices[index] = choice_of(found, index, bid, transition)
+        return
+    running = room.release(workload.key)
+    bid = best_bid(found, index, room, plan.lost, in_place=False) if running else None
+    if bid is None:
+        plan.held_at_turn[index] = {pool: room.holders(pool) for pool in range(len(room.pools))}
+        for holding in running:
+            room.hold(workload.key, holding)
+        return
+    hold(found, index, bid, room)
+    room.hold_rest(workload.key, running)
+    transition = Transition.RECREATE if workload.strategy == "Recreate" else Transition.WAIT
+    plan.choices[index] = choice_of(found, index, bid, transition)
+
+
+def choice_of(found: Survey, index: int, bid: Bid, transition: Transition) -> Choice:
+    row = found.incumbent_rows[index] if bid.in_place else batching_row(found, bid.option)
+    return Choice(
+        option=bid.option,
+        row=row,
+        berths=berths_of(found, bid.option, row, bid.replicas),
+        usd_per_hour=bid.usd_per_hour,
+        transition=transition,
+        kept=False,
+    )

@@ -1,0 +1,100 @@
+"""``plan(snapshot) -> Plan``: the one function that the operator, the command line and the benchmarks call."""
+
+from collections.abc import Sequence
+
+from berth_cost.case import Prediction
+from berth_scheduler import verdict
+from berth_scheduler.capacity import Room
+from berth_scheduler.cost import totals_of
+from berth_scheduler.decision import Alternative, Decision, Plan, Verdict
+from berth_scheduler.fleet import FleetPlan, plan_fleet
+from berth_scheduler.incumbent import hold_running
+from berth_scheduler.rejection import nearest_misses
+from berth_scheduler.rejection_words import rejections_of
+from berth_scheduler.relaxation import relaxations
+from berth_scheduler.runner_up import runners_up
+from berth_scheduler.snapshot import Problem, Snapshot, Workload
+from berth_scheduler.supply import supply_of
+from berth_scheduler.survey import Survey, survey
+from berth_scheduler.verdict import Evidence
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """One decision a workload, by key. Pure: the same snapshot gives the same bytes, in whatever order its workloads,
+    pools and nodes come.
+
+    Reasons: see :class:`berth_scheduler.decision.Verdict`.
+    """
+    workloads = tuple(sorted(snapshot.workloads, key=lambda workload: workload.key))
+    supply = supply_of(snapshot.pools)
+    room = Room.of(supply.pools)
+    hold_running(workloads, supply, room)
+
+    decisions = {
+        workload.key: verdict.invalid(workload, problem)
+        for workload in workloads
+        if (problem := _problem(workload)) is not None
+    }
+    plannable = tuple(workload for workload in workloads if workload.key not in decisions)
+    if not supply.pools:
+        decisions |= {workload.key: verdict.without_pools(workload) for workload in plannable}
+        plannable = ()
+    found = survey(plannable, supply, snapshot.policy)
+    fleet = plan_fleet(found, room)
+    decisions |= {decision.workload: decision for decision in _decisions(found, fleet)}
+    placed = [(choice.berths, choice.usd_per_hour) for _, choice in sorted(fleet.choices.items())]
+    return Plan(
+        time=snapshot.time,
+        decisions=tuple(decisions[workload.key] for workload in workloads),
+        totals=totals_of(placed, supply, room),
+    )
+
+
+def _problem(workload: Workload) -> Problem | None:
+    """The workload's own problem, or what keeps it from being sized at all."""
+    if workload.problem is not None:
+        return workload.problem
+    if workload.model is None:
+        message = "nothing describes the model: state spec.model.preset or spec.model.architecture"
+        return Problem(reason=Verdict.INVALID_SPEC, message=message)
+    if not workload.variants:
+        return Problem(reason=Verdict.INVALID_SPEC, message="spec.model.variants: state at least one variant")
+    return None
+
+
+def _decisions(found: Survey, fleet: FleetPlan) -> list[Decision]:
+    misses = nearest_misses(found, fleet)
+    rejected = rejections_of(found, misses)
+    predictions = _predictions(found, fleet)
+    waiting_or_infeasible = [index for index in range(len(found.workloads)) if index not in fleet.choices]
+    infeasible = [index for index in waiting_or_infeasible if not verdict.waits(found, misses[index])]
+    nearest = relaxations(found, misses, infeasible, fleet.room)
+    decisions = []
+    for index in range(len(found.workloads)):
+        choice = fleet.choices.get(index)
+        alternatives: Sequence[Alternative] = nearest.get(index, ())
+        if choice is not None:
+            alternatives = runners_up(found, index, choice, fleet.room)
+        evidence = Evidence(misses[index], rejected[index], tuple(alternatives), predictions.get(index))
+        if choice is not None:
+            decisions.append(verdict.placed(found, index, choice, evidence))
+        else:
+            decisions.append(verdict.unplaced(found, index, fleet, evidence))
+    return decisions
+
+
+def _predictions(found: Survey, fleet: FleetPlan) -> dict[int, Prediction]:
+    """Of every choice that the model can be asked about, at the planned rate per replica."""
+    asked = [
+        (
+            index,
+            choice.row,
+            found.workloads[index].traffic.requests_per_second / sum(berth.replicas for berth in choice.berths),
+        )
+        for index, choice in sorted(fleet.choices.items())
+        if choice.row is not None
+    ]
+    if not asked:
+        return {}
+    table = found.sizing.predict([row for _, row, _ in asked], [rate for _, _, rate in asked])
+    return {index: table.row(place, found.workloads[index].key) for place, (index, _, _) in enumerate(asked)}

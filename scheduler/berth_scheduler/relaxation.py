@@ -1,0 +1,234 @@
+"""What would do: for a workload that cannot be placed, one thing changed at a time, and planned again for real.
+
+Nothing is ever relaxed in a decision; these are what-ifs. A relaxation is offered only where its constraint rejected
+something, and only if the changed workload then finds room beside all others.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from berth_scheduler.bid import Bid, batching_row, berths_of, best_bid
+from berth_scheduler.capacity import Room
+from berth_scheduler.cost import money, usd_per_month
+from berth_scheduler.decision import Alternative, Constraint
+from berth_scheduler.rejection import Miss
+from berth_scheduler.sizing import CODE, PASSED
+from berth_scheduler.snapshot import Berth, CapacityType, LatencyObjective, Sharing, SpotPolicy, Workload
+from berth_scheduler.survey import Survey, survey
+from berth_scheduler.wording import BOUGHT, berths_phrase, dollars, duration, model_metric, objective_name
+
+MOST = 5
+MANY_REPLICAS = 10_000
+WIDEST_REPLICA = 16
+LATENCY_SLACK = 1.01
+"""Above the best that is predicted, so that the offered limit is one that holds when it is asked for."""
+
+Result = tuple[Berth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """A workload with one thing changed; ``change`` says what, given the berths that it then gets."""
+
+    original: int
+    blamed: Constraint
+    workload: Workload
+    change: Callable[[Result, Decimal], str]
+
+
+def relaxations(
+    found: Survey, misses: Sequence[Sequence[Miss]], unplaced: Sequence[int], room: Room
+) -> dict[int, tuple[Alternative, ...]]:
+    """For each unplaced workload, at most :data:`MOST` ways to place it, cheapest first."""
+    blamed = {index: {miss.constraint for miss in misses[index]} for index in unplaced}
+    what_ifs = _with_best_latency(found, [index for index in unplaced if blamed[index] & _SPEED])
+    for index in unplaced:
+        for constraint, relax in RELAXATIONS:
+            if constraint in blamed[index]:
+                what_ifs.extend(relax(index, found.workloads[index]))
+    answers: dict[int, list[tuple[Decimal, Alternative]]] = {index: [] for index in unplaced}
+    again = survey([one.workload for one in what_ifs], found.supply, found.policy)
+    for position, what_if in enumerate(what_ifs):
+        own = room.release(what_if.workload.key)
+        bid = best_bid(again, position, room, {}, in_place=False)
+        for holding in own:
+            room.hold(what_if.workload.key, holding)
+        if bid is not None:
+            answers[what_if.original].append(_alternative(again, what_if, bid))
+    return {
+        index: tuple(alternative for _, alternative in sorted(found, key=lambda one: (one[0], one[1].message))[:MOST])
+        for index, found in answers.items()
+    }
+
+
+def _alternative(again: Survey, what_if: WhatIf, bid: Bid) -> tuple[Decimal, Alternative]:
+    berths = berths_of(again, bid.option, batching_row(again, bid.option), bid.replicas)
+    usd = money(bid.usd_per_hour)
+    change = what_if.change(berths, money(usd_per_month(bid.usd_per_hour, again.policy)))
+    message = f"{change}: {berths_phrase(berths)}, {dollars(usd)}/h"
+    return usd, Alternative(berths=berths, usd_per_hour=usd, lost_by=what_if.blamed, message=message, change=change)
+
+
+# --- one relaxation each -------------------------------------------------------------------------------------------
+
+_SPEED = {Constraint.LATENCY, Constraint.THROUGHPUT}
+
+
+def _with_best_latency(found: Survey, unplaced: Sequence[int]) -> list[WhatIf]:
+    """The objectives at the best that any candidate reaches at the full rate and the most replicas.
+
+    Of all rows that fit, the one whose worst objective is missed by the smallest factor; only the objectives that it
+    misses are changed.
+    """
+    rows_of = {index: rows for index in unplaced if (rows := _rows_that_fit(found, index))}
+    if not rows_of:
+        return []
+    asked = [(index, row) for index, rows in rows_of.items() for row in rows]
+    rates = [_share_of_rate(found.workloads[index]) for index, _ in asked]
+    predicted = found.sizing.predict([row for _, row in asked], rates)
+    start, what_ifs = 0, []
+    for index, rows in rows_of.items():
+        mine = slice(start, start + len(rows))
+        start += len(rows)
+        workload = found.workloads[index]
+        edges = {
+            ask: predicted.high[model_metric(workload, ask.metric)][ask.statistic][mine] for ask in workload.latency
+        }
+        relaxed = _relaxed_latency(workload, edges)
+        if relaxed is not None:
+            changed = [new for new, old in zip(relaxed, workload.latency, strict=True) if new != old]
+            text = " and ".join(
+                f"{objective_name(one.metric, one.statistic)} ≤ {duration(one.limit_seconds)}" for one in changed
+            )
+            update = workload.model_copy(update={"latency": relaxed, "running": ()})
+            what_ifs.append(WhatIf(index, Constraint.LATENCY, update, lambda _berths, _usd, text=text: text))  # type: ignore[misc]
+    return what_ifs
+
+
+def _share_of_rate(workload: Workload) -> float:
+    return workload.traffic.requests_per_second / workload.maximum_replicas
+
+
+def _rows_that_fit(found: Survey, index: int) -> list[int]:
+    """Rows of the workload's lots that only speed rejects."""
+    lots, sizing = found.lots, found.sizing
+    first, last = np.searchsorted(lots.workload, [index, index + 1])
+    fast_enough_if_relaxed = np.isin(found.outcome.code[first:last], [CODE[one] for one in _SPEED])
+    cells = np.unique(found.cell[first:last][fast_enough_if_relaxed])
+    rows = [row for cell in cells.tolist() for row in range(*sizing.rows_of_cell(cell).indices(len(sizing.rows)))]
+    return [row for row in rows if sizing.code[row] in (PASSED, CODE[Constraint.LATENCY])]
+
+
+def _relaxed_latency(
+    workload: Workload, edges: Mapping[LatencyObjective, np.ndarray]
+) -> tuple[LatencyObjective, ...] | None:
+    """None where no row carries the rate at all, or where nothing needs to be relaxed."""
+    if not edges:
+        return None
+    ratios = np.array([edge / ask.limit_seconds for ask, edge in edges.items()])
+    worst = np.where(np.isnan(ratios).any(axis=0), np.inf, ratios.max(axis=0))
+    best = int(worst.argmin())
+    if not np.isfinite(worst[best]) or worst[best] <= 1:
+        return None
+    return tuple(
+        ask if edges[ask][best] <= ask.limit_seconds else _at_least(ask, float(edges[ask][best]) * LATENCY_SLACK)
+        for ask in workload.latency
+    )
+
+
+def _at_least(ask: LatencyObjective, seconds: float) -> LatencyObjective:
+    """The limit rounded up to three digits, so that it reads well."""
+    digits = Decimal(f"{seconds:.2e}")
+    step = Decimal(1).scaleb(digits.adjusted() - 2)
+    limit = digits if float(digits) >= seconds else digits + step
+    return ask.model_copy(update={"limit_seconds": float(limit)})
+
+
+def _budget(index: int, workload: Workload) -> list[WhatIf]:
+    def change(_: Result, usd_per_month: Decimal) -> str:
+        return f"budget ≥ {dollars(usd_per_month.to_integral_value(rounding='ROUND_CEILING'))}/month"
+
+    return [_what_if(index, Constraint.BUDGET, workload, change, budget_usd_per_month=None)]
+
+
+def _replicas(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        return f"replicas.maximum ≥ {sum(berth.replicas for berth in berths)}"
+
+    return [_what_if(index, Constraint.THROUGHPUT, workload, change, maximum_replicas=MANY_REPLICAS)]
+
+
+def _gpus(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        gpu = berths[0].gpu
+        return f"placement.gpus: {'stop denying' if gpu in workload.placement.deny else 'allow'} {gpu}"
+
+    placement = workload.placement.model_copy(update={"allow": None, "deny": ()})
+    return [_what_if(index, Constraint.GPU, workload, change, placement=placement)]
+
+
+def _capacity_types(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        new = {berth.capacity_type for berth in berths} - set(workload.placement.capacity_types)
+        return "placement.capacityTypes: allow " + " and ".join(kind.value for kind in CapacityType if kind in new)
+
+    placement = workload.placement.model_copy(update={"capacity_types": tuple(CapacityType)})
+    return [_what_if(index, Constraint.CAPACITY_TYPE, workload, change, placement=placement)]
+
+
+def _spot_share(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        return f"spot.maximumSharePercent 100 and onDemandBase 0, all on {BOUGHT[berths[0].capacity_type]}"
+
+    spot = SpotPolicy(maximum_share_percent=100, on_demand_base=0)
+    return [_what_if(index, Constraint.SPOT_SHARE, workload, change, spot=spot)]
+
+
+def _sharing(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        return f"placement.sharing: allow {berths[0].sharing.value}"
+
+    placement = workload.placement.model_copy(update={"sharing": tuple(Sharing)})
+    return [_what_if(index, Constraint.SHARING, workload, change, placement=placement)]
+
+
+def _quality(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        quality = next(one.quality for one in workload.variants if one.precision == berths[0].precision)
+        metric = workload.quality.metric if workload.quality else "quality"
+        return f"quality {metric} ≥ {quality.score}" if quality else f"a quality score for {berths[0].precision}"
+
+    return [_what_if(index, Constraint.QUALITY, workload, change, quality=None)]
+
+
+def _width(index: int, workload: Workload) -> list[WhatIf]:
+    def change(berths: Result, _: Decimal) -> str:
+        return f"placement.maximumTensorParallel ≥ {berths[0].tensor_parallel}"
+
+    placement = workload.placement.model_copy(update={"maximum_tensor_parallel": WIDEST_REPLICA})
+    if workload.placement.maximum_tensor_parallel >= WIDEST_REPLICA:
+        return []
+    return [_what_if(index, Constraint.PARALLELISM, workload, change, placement=placement)]
+
+
+def _what_if(
+    index: int, blamed: Constraint, workload: Workload, change: Callable[[Result, Decimal], str], **update: object
+) -> WhatIf:
+    return WhatIf(index, blamed, workload.model_copy(update={**update, "running": ()}), change)
+
+
+RELAXATIONS: tuple[tuple[Constraint, Callable[[int, Workload], list[WhatIf]]], ...] = (
+    (Constraint.BUDGET, _budget),
+    (Constraint.THROUGHPUT, _replicas),
+    (Constraint.GPU, _gpus),
+    (Constraint.CAPACITY_TYPE, _capacity_types),
+    (Constraint.SPOT_SHARE, _spot_share),
+    (Constraint.SHARING, _sharing),
+    (Constraint.QUALITY, _quality),
+    (Constraint.MEMORY, _width),
+    (Constraint.LATENCY, _width),
+)
+"""By the constraint that must have rejected something for the change to be worth asking about."""

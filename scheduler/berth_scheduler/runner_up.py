@@ -1,0 +1,85 @@
+"""Runners-up: the best of every other GPU, slice and precision that is feasible beside what all others hold."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from berth_cost.rounding import significant_number
+from berth_scheduler.allocation import Shortage, allocate
+from berth_scheduler.bid import Bid, batching_row, berths_of, bid_for, demand_of, offers_of, over_budget
+from berth_scheduler.capacity import Room
+from berth_scheduler.cost import money
+from berth_scheduler.decision import Alternative, Constraint
+from berth_scheduler.fleet import Choice
+from berth_scheduler.snapshot import Berth, CapacityType
+from berth_scheduler.survey import Survey
+from berth_scheduler.wording import berths_phrase, dollars, number
+
+MOST = 5
+ATTEMPTS = 10
+"""Options looked at for a workload: where the room is full, looking at all of them would find nothing more."""
+
+
+def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[Alternative, ...]:
+    """At most :data:`MOST`, cheapest first. ``room`` holds the whole plan, the workload's own choice included."""
+    bids = []
+    for option in list(_other_options(found, index, choice))[:ATTEMPTS]:
+        bid = bid_for(found, index, option, room, in_place=False)
+        if isinstance(bid, Bid) and over_budget(found, index, bid.usd_per_hour) is None:
+            bids.append(bid)
+    steady = _without_spot(found, index, choice, room)
+    if steady is not None:
+        bids.append(steady)
+    bids.sort(key=lambda bid: (significant_number(float(bid.usd_per_hour)), int(found.options.taste[bid.option])))
+    return tuple(_alternative(found, choice, bid) for bid in bids[:MOST])
+
+
+def _other_options(found: Survey, index: int, choice: Choice) -> Iterator[int]:
+    """The cheapest width of each other (shape, variant), cheapest first."""
+    options = found.options
+    seen = set()
+    if choice.option is not None:
+        seen.add((int(options.shape[choice.option]), int(options.variant[choice.option])))
+    for option in options.of_workload(index):
+        kind = (int(options.shape[option]), int(options.variant[option]))
+        if kind not in seen:
+            seen.add(kind)
+            yield option
+
+
+def _without_spot(found: Survey, index: int, choice: Choice, room: Room) -> Bid | None:
+    """The choice itself, all of it steady, where some of it is spot."""
+    if choice.option is None or all(berth.capacity_type is not CapacityType.SPOT for berth in choice.berths):
+        return None
+    demand = demand_of(found, choice.option)
+    steady = [offer for offer in offers_of(found, choice.option) if not found.supply.offers[offer].spot]
+    allocation = allocate(demand, steady, found.supply, room)
+    if isinstance(allocation, Shortage) or over_budget(found, index, allocation.usd_per_hour) is not None:
+        return None
+    return Bid(choice.option, demand, allocation, None)
+
+
+def _alternative(found: Survey, choice: Choice, bid: Bid) -> Alternative:
+    berths = berths_of(found, bid.option, batching_row(found, bid.option), bid.replicas)
+    usd = bid.usd_per_hour
+    phrase = f"{berths_phrase(berths)}: {dollars(usd)}/h"
+    lost_by = Constraint.COST
+    if choice.usd_per_hour is None:
+        lost_by, verdict = Constraint.KEPT, "what runs stays; its own price is not known"
+    elif choice.kept and usd <= choice.usd_per_hour:
+        less = float(1 - usd / choice.usd_per_hour) * 100
+        lost_by, verdict = Constraint.KEPT, f"{number(less, 2)} % less, but a cheaper offer alone moves nothing"
+    else:
+        verdict = _when_it_wins(choice.berths, choice.usd_per_hour, usd, found)
+    return Alternative(berths=berths, usd_per_hour=money(usd), lost_by=lost_by, message=f"{phrase}; {verdict}")
+
+
+def _when_it_wins(berths: tuple[Berth, ...], paid: Fraction, usd: Fraction, found: Survey) -> str:
+    """The price of what was chosen beyond which this would be chosen."""
+    if usd <= paid:
+        return "costs the same"
+    if len(berths) == 1:
+        berth = berths[0]
+        limit = usd / (berth.replicas * berth.tensor_parallel)
+        unit = "slice" if berth.mig_profile else "GPU"
+        return f"it wins if {berth.pool} rises above {dollars(limit)}/h per {unit}"
+    return f"it wins if what was chosen gets {number(float(usd / paid - 1) * 100, 2)} % dearer"

@@ -1,0 +1,201 @@
+"""Sizing: what the performance model says of every row, asked once for the whole fleet.
+
+Three questions, each one call: can it run at all, does the longest request fit, and which rate does a replica sustain
+inside every objective. The planned rate enters afterwards: replicas = rate / sustainable rate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from berth_cost import performance
+from berth_cost.case import Engine
+from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
+from berth_cost.performance import CaseTable, Feasibility, LoadKind, PredictionTable
+from berth_scheduler.candidates import Cells, Rows, SizingProblem
+from berth_scheduler.decision import Constraint
+from berth_scheduler.supply import Shape
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+CODE = {constraint: position for position, constraint in enumerate(Constraint)}
+"""A constraint as a number that grows with how far the chain was passed."""
+PASSED = len(CODE)
+
+REFUSALS = {
+    "precision": Constraint.PRECISION,
+    "parallelism": Constraint.PARALLELISM,
+    "unknown": Constraint.UNKNOWN,
+    "memory": Constraint.MEMORY,
+}
+"""What the model's own reasons mean to the chain."""
+Device = TypeVar("Device", GPUSpecification, MIGProfile)
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What turns rows into cases: the categories that the rows' indices point into."""
+
+    problems: tuple[SizingProblem, ...]
+    shapes: tuple[Shape, ...]
+    precisions: tuple[str, ...]
+
+    memory_margin_percent: float
+
+    def cases(self, rows: Rows, chosen: Integers, *, rate: Floats | float = 1.0) -> CaseTable:
+        """The chosen rows as cases at an open rate per replica (requests/s).
+
+        Memory is what the policy's margin leaves: a prediction that is a little low must not become a kill.
+        """
+        cells = rows.cells
+        cell = rows.cell[chosen]
+        problem, tensor = cells.problem[cell], cells.tensor_parallel[cell]
+        count = len(chosen)
+        ones = np.ones(count, dtype=np.int64)
+        engines = tuple(sorted({one.engine for one in self.problems}))
+
+        def of_problem(values: Sequence[float]) -> Floats:
+            return np.array(values, dtype=np.float64)[problem]
+
+        return CaseTable(
+            models=tuple(one.model for one in self.problems),
+            gpus=tuple(_with_margin(one.gpu, self.memory_margin_percent) for one in self.shapes),
+            slices=tuple(one.mig and _with_margin(one.mig, self.memory_margin_percent) for one in self.shapes),
+            precisions=self.precisions,
+            engines=tuple(Engine(name=name) for name in engines),
+            model_index=problem,
+            gpu_index=cells.shape[cell],
+            slice_index=cells.shape[cell],
+            precision_index=cells.precision[cell],
+            engine_index=np.array([engines.index(one.engine) for one in self.problems], dtype=np.int64)[problem],
+            gpu_count=tensor,
+            tensor=tensor,
+            pipeline=ones,
+            expert=ones,
+            maximum_batch_size=rows.maximum_batch_size[chosen].astype(np.float64),
+            maximum_batched_tokens=np.full(count, np.nan),
+            instances=rows.instances[chosen],
+            dynamic_batching=np.ones(count, dtype=np.bool_),
+            maximum_queue_delay_seconds=rows.queue_delay_microseconds[chosen].astype(np.float64) * 1e-6,
+            load_kind=np.full(count, int(LoadKind.OPEN), dtype=np.int64),
+            concurrency=np.full(count, np.nan),
+            requests_per_second=np.broadcast_to(np.asarray(rate, dtype=np.float64), (count,)).copy(),
+            burstiness=of_problem([one.burstiness for one in self.problems]),
+            batch_size=np.full(count, np.nan),
+            input_tokens=of_problem([one.input_tokens for one in self.problems]),
+            input_tokens_p95=of_problem([one.input_tokens_p95 for one in self.problems]),
+            output_tokens=of_problem([one.output_tokens for one in self.problems]),
+            items_per_request=of_problem([one.items_per_request for one in self.problems]),
+            shared_prefix_tokens=np.zeros(count),
+        )
+
+    def objectives(self, rows: Rows, chosen: Integers) -> dict[tuple[str, str], Floats]:
+        """Limit in seconds of every objective that any problem asks, by (metric, statistic); inf: not asked."""
+        asked = {(ask.metric, ask.statistic) for one in self.problems for ask in one.latency}
+        problem = rows.cells.problem[rows.cell[chosen]]
+        limits = {key: np.full(len(self.problems), np.inf) for key in sorted(asked)}
+        for index, one in enumerate(self.problems):
+            for ask in one.latency:
+                column = limits[ask.metric, ask.statistic]
+                column[index] = min(column[index], ask.limit_seconds)
+        return {key: column[problem] for key, column in limits.items()}
+
+
+def _with_margin(one: Device, margin_percent: float) -> Device:
+    if one.memory_bytes is None:
+        return one
+    return one.model_copy(update={"memory_bytes": int(one.memory_bytes * (1 - margin_percent / 100))})
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """The answers. Row arrays (rows,): ``code`` of the constraint that rejects it (``PASSED``: none), the number that
+    broke it with its limit (nan: not a number), the model's own words, what would break first, and the rate that a
+    replica sustains (requests/s, 0 where rejected).
+
+    Cell arrays (cells,): the nearest miss among the cell's rows (``nearest``: its row) and the best rate.
+    """
+
+    questions: Questions
+    rows: Rows
+    code: Integers
+    value: Floats
+    limit: Floats
+    message: NDArray[np.object_]
+    binding: NDArray[np.object_]
+    requests_per_second: Floats
+
+    nearest: Integers
+    best_requests_per_second: Floats
+
+    @property
+    def cells(self) -> Cells:
+        return self.rows.cells
+
+    def rows_of_cell(self, cell: int) -> slice:
+        return slice(int(self.rows.first[cell]), int(self.rows.first[cell + 1]))
+
+    def predict(self, rows: Sequence[int], requests_per_second: Sequence[float]) -> PredictionTable:
+        """Of the given rows, each at its own rate per replica."""
+        return performance.predict(
+            self.questions.cases(self.rows, np.array(rows, dtype=np.int64), rate=np.array(requests_per_second))
+        )
+
+
+def size(questions: Questions, rows: Rows) -> Sizing:
+    """Ask the performance model about all rows."""
+    code = np.full(len(rows), PASSED, dtype=np.int64)
+    value, limit, rate = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows))
+    message, binding = np.full(len(rows), None, dtype=object), np.full(len(rows), None, dtype=object)
+
+    def refuse(asked: Integers, reasons: Feasibility, meaning: Mapping[str, Constraint]) -> None:
+        refused = np.array([reason is not None for reason in reasons.code.tolist()], dtype=np.bool_)
+        rejected = asked[refused]
+        code[rejected] = [CODE[meaning[reason]] for reason in reasons.code[refused].tolist()]
+        value[rejected], limit[rejected] = reasons.value[refused], reasons.limit[refused]
+        message[rejected] = reasons.message[refused]
+
+    every = np.arange(len(rows), dtype=np.int64)
+    if len(rows):
+        refuse(every, performance.feasibility(questions.cases(rows, every)), REFUSALS)
+    promising, cases = _with_longest_request(questions, rows, np.flatnonzero(code == PASSED))
+    if len(promising):
+        refuse(promising, performance.feasibility(cases), REFUSALS | {"memory": Constraint.CONTEXT})
+    alive = np.flatnonzero(code == PASSED)
+    if len(alive):
+        answer = performance.sustainable_rate(questions.cases(rows, alive), questions.objectives(rows, alive))
+        rate[alive], binding[alive] = np.nan_to_num(answer.requests_per_second), answer.binding
+        slow = alive[rate[alive] <= 0]
+        code[slow] = CODE[Constraint.LATENCY]
+        value[alive], limit[alive] = answer.value, answer.limit
+    nearest = _nearest(rows, code, value, limit)
+    best = np.maximum.reduceat(rate, rows.first[:-1]) if len(rows) else np.zeros(0)
+    return Sizing(questions, rows, code, value, limit, message, binding, rate, nearest, best)
+
+
+def _with_longest_request(questions: Questions, rows: Rows, alive: Integers) -> tuple[Integers, CaseTable]:
+    """The rows that promise a context, with one request of that many tokens: an engine that promises a longer request
+    than it can hold refuses to start."""
+    promised = np.array(
+        [np.nan if one.maximum_context_tokens is None else one.maximum_context_tokens for one in questions.problems],
+        dtype=np.float64,
+    )
+    context = promised[rows.cells.problem[rows.cell[alive]]]
+    chosen, context = alive[~np.isnan(context)], context[~np.isnan(context)]
+    cases = questions.cases(rows, chosen)
+    written = np.minimum(np.nan_to_num(cases.output_tokens, nan=1.0), context - 1)
+    cases.input_tokens[:] = np.maximum(context - written, 1.0)
+    cases.input_tokens_p95[:] = np.nan
+    return chosen, cases
+
+
+def _nearest(rows: Rows, code: Integers, value: Floats, limit: Floats) -> Integers:
+    """Of every cell the row that passes, or got furthest and then missed by the least, then the first (cells,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        miss = np.nan_to_num(value / limit, nan=np.inf, posinf=np.inf)
+    order = np.lexsort((miss, -code, rows.cell))
+    return order[rows.first[:-1]] if len(rows) else np.zeros(0, dtype=np.int64)

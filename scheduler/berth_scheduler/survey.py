@@ -1,0 +1,92 @@
+"""A survey: everything that is known about every workload's candidates before capacity is shared out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from berth_scheduler.candidates import FixedRow, Lots, cells_of, enumerate_lots, rows_of, with_fixed_rows
+from berth_scheduler.capacity import Room
+from berth_scheduler.constraints import Outcome, examine_fitness, examine_offers, examine_room
+from berth_scheduler.groups import Groups, Matter, groups_of
+from berth_scheduler.incumbent import Incumbent, incumbent_of
+from berth_scheduler.rank import Options, rank
+from berth_scheduler.sizing import Questions, Sizing, size
+from berth_scheduler.snapshot import Policy, Workload
+from berth_scheduler.supply import Supply
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """``outcome`` is what the chain says of every lot; ``options`` are made of the lots that passed all of it."""
+
+    policy: Policy
+    lots: Lots
+    sizing: Sizing
+    cell: NDArray[np.int64]
+    outcome: Outcome
+    groups: Groups
+    options: Options
+    incumbents: dict[int, Incumbent]
+    """By workload: what runs for it, where something does."""
+    incumbent_rows: dict[int, int]
+    """By workload: the sizing row of what runs, where the model can be asked about it."""
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        return self.lots.workloads
+
+    @property
+    def supply(self) -> Supply:
+        return self.lots.supply
+
+
+def survey(workloads: Sequence[Workload], supply: Supply, policy: Policy) -> Survey:
+    """Survey workloads that have a model and variants."""
+    lots = enumerate_lots(workloads, supply)
+    outcome = examine_offers(lots)
+    cells, cell = cells_of(lots, outcome.passes)
+    incumbents = {
+        index: found
+        for index, workload in enumerate(workloads)
+        if (found := incumbent_of(workload, supply)) is not None
+    }
+    fixed = {
+        index: row for index, incumbent in incumbents.items() if (row := _fixed_row(index, incumbent, lots)) is not None
+    }
+    rows = with_fixed_rows(rows_of(cells, lots.problems), list(fixed.values()))
+    questions = Questions(lots.problems, supply.shapes, lots.precisions, policy.memory_margin_percent)
+    sizing = size(questions, rows)
+    matter = Matter(lots, Room.of(supply.pools), cell, sizing)
+    examine_fitness(matter, outcome)
+    examine_room(matter, outcome)
+    groups = groups_of(matter, outcome.passes)
+    first = len(rows) - len(fixed)
+    return Survey(
+        policy=policy,
+        lots=lots,
+        sizing=sizing,
+        cell=cell,
+        outcome=outcome,
+        groups=groups,
+        options=rank(lots, groups, cell),
+        incumbents=incumbents,
+        incumbent_rows={index: first + position for position, index in enumerate(fixed)},
+    )
+
+
+def _fixed_row(index: int, incumbent: Incumbent, lots: Lots) -> FixedRow | None:
+    """None where the running configuration is no candidate any more: an unknown GPU, a variant that is gone."""
+    berth = incumbent.berth
+    if incumbent.shape is None or berth.precision not in lots.precisions:
+        return None
+    return FixedRow(
+        problem=int(lots.problem_of_workload[index]),
+        shape=incumbent.shape,
+        precision=lots.precisions.index(berth.precision),
+        tensor_parallel=berth.tensor_parallel,
+        maximum_batch_size=berth.maximum_batch_size,
+        instances=berth.instances_per_gpu,
+        queue_delay_microseconds=berth.maximum_queue_delay_microseconds,
+    )
