@@ -86,7 +86,10 @@ async def serve(
     limits: Limits,
     scrape: Callable[[], None],
 ) -> Runner:
-    """Answer on ``address`` (host None: every one; port 0: a free one) until the returned runner is cleaned up; ``scrape`` brings gauges up to date."""
+    """Answer on ``address`` (host None: every one) until the returned runner is cleaned up.
+
+    ``scrape`` is called before metrics are shown, to bring gauges up to date.
+    """
 
     def answer(problems: Sequence[str]) -> web.Response:
         return web.Response(status=500 if problems else 200, text="\n".join(problems or ("ok",)) + "\n")

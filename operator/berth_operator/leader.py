@@ -65,7 +65,13 @@ class Leader:
         planning = settings.planning
         self._planner = Planner(
             self._world,
-            lambda world: make_plan(world, catalogues, settings.policy, utc_now()),
+            lambda world: make_plan(
+                world,
+                catalogues,
+                policy=settings.policy,
+                tolerations=settings.platform.extra_tolerations,
+                now=utc_now(),
+            ),
             self._planned,
             batching=Batching(planning.idle_seconds, planning.longest_seconds, planning.rest_factor),
             observe=self._observe_plan,

@@ -20,7 +20,7 @@ from berth_operator.gather import gather
 from berth_operator.pool_report import Held
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
-from berth_scheduler.snapshot import Policy, Pool, Snapshot, Workload
+from berth_scheduler.snapshot import Policy, Pool, Snapshot, Toleration, Workload
 
 log = structlog.get_logger()
 
@@ -59,9 +59,11 @@ class Batching:
     """A plan that took t seconds is followed by at least t × this of rest: planning never takes a core for long."""
 
 
-def make_plan(world: World, catalogues: Catalogues, policy: Policy, now: datetime) -> Result:
-    """Gather, plan and reduce: pure but for being slow."""
-    snapshot = gather(world, catalogues, time=now, policy=policy)
+def make_plan(
+    world: World, catalogues: Catalogues, *, policy: Policy, tolerations: tuple[Toleration, ...], now: datetime
+) -> Result:
+    """Gather, plan and reduce. ``tolerations`` are those that every pod gets. Pure, and slow for a large fleet."""
+    snapshot = gather(world, catalogues, time=now, policy=policy, tolerations=tolerations)
     return reduce(snapshot, plan(snapshot).decisions)
 
 

@@ -1,9 +1,8 @@
 """What is said about a pool: how many GPUs it has and has free, what it costs, and what is wrong with it. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 from berth_operator.api.conditions import POOL_CONDITIONS, ConditionType, Finding, Reason, merge, read_conditions
@@ -19,7 +18,7 @@ class Held:
     """What our own workloads hold of a pool; a snapshot counts it as free, because the plan places them anew."""
 
     gpus: int = 0
-    slices: Mapping[str, int] = MappingProxyType({})
+    slices: Mapping[str, int] = field(default_factory=dict)
     """MIG slices by profile."""
 
 

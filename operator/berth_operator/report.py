@@ -208,7 +208,7 @@ def _summary(decision: Decision) -> WorkloadSummary:
         precision=_joined(dict.fromkeys(berth.precision for berth in decision.berths)),
         replicas="+".join(str(berth.replicas) for berth in decision.berths) or None,
         cost_per_hour=None if decision.cost is None else f"${decision.cost.usd_per_hour:,.2f}",
-        p99=None if p99 is None else f"{p99 * 1000:.3g} ms",
+        p99=None if p99 is None else _duration(p99),
     )
 
 
@@ -237,6 +237,12 @@ def _p99(prediction: Prediction) -> float | None:
         if isinstance(found, Mapping) and found.get("p99"):
             return significant_number(found["p99"], 3)
     return None
+
+
+def _duration(seconds: float) -> str:
+    """``8.12 ms``, ``331 ms``, ``3.51 s``."""
+    value, unit = (seconds, "s") if seconds >= 1 else (seconds * 1000, "ms")
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 def _berth(berth: Berth, ready: int) -> BerthStatus:
