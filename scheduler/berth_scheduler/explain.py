@@ -1,0 +1,227 @@
+"""A decision explained: what a person asks first, in the order in which they ask it. Data and words, no layout."""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+
+from berth_cost.case import Prediction
+from berth_cost.record import Record
+from berth_scheduler.constraints import least_score
+from berth_scheduler.decision import Constraint, Cost, Decision, Transition
+from berth_scheduler.snapshot import Workload
+from berth_scheduler.wording import (
+    LATENCY_PARTS,
+    berths_phrase,
+    dollars,
+    duration,
+    model_metric,
+    number,
+    objective_name,
+)
+
+
+class ObjectiveLine(Record):
+    """One objective: what is asked, what is predicted with its 90 % band, and how that is known.
+
+    ``holds`` is judged on the pessimistic edge of the band; None where there is nothing to judge by.
+    """
+
+    name: str
+    asked: str
+    predicted: str | None = None
+    band: str | None = None
+    evidence: str | None = None
+    holds: bool | None = None
+
+
+class TimeShare(Record):
+    """A part of the mean latency."""
+
+    name: str
+    seconds: float
+    text: str
+
+
+class NearestChange(Record):
+    """One change that would make an infeasible workload feasible, and what it would then get."""
+
+    change: str
+    result: str
+
+
+class Explanation(Record):
+    """``headline`` answers the question; ``because`` is the binding constraint of what cannot be placed.
+
+    ``why_not`` has every rejected group, the nearest miss first; a caller that shows fewer says how many are left.
+    ``closing`` says what was not done, or what to do next.
+    """
+
+    workload: str
+    placed: bool
+    headline: str
+    because: str | None = None
+    objectives: tuple[ObjectiveLine, ...] = ()
+    where_the_time_goes: tuple[TimeShare, ...] = ()
+    runners_up: tuple[str, ...] = ()
+    why_not: tuple[str, ...] = ()
+    nearest_that_would_do: tuple[NearestChange, ...] = ()
+    closing: str | None = None
+
+
+def explain(decision: Decision, workload: Workload) -> Explanation:
+    """``workload`` is the one that the decision was made for: it knows what was asked."""
+    if not decision.placed:
+        return _explain_unplaced(decision, workload)
+    return Explanation(
+        workload=decision.workload,
+        placed=True,
+        headline=_headline(decision),
+        objectives=tuple(_objectives(decision, workload)),
+        where_the_time_goes=tuple(_time_shares(decision.prediction)) if decision.prediction else (),
+        runners_up=tuple(one.message for one in decision.alternatives),
+        why_not=tuple(one.message for one in decision.rejected),
+        closing=_next_step(decision),
+    )
+
+
+def _explain_unplaced(decision: Decision, workload: Workload) -> Explanation:
+    short, _, detail = decision.message.partition(": ")
+    runs = any(one.serving for one in workload.running)
+    closing = "What runs keeps running; nothing else was changed." if runs else "Nothing was deployed."
+    return Explanation(
+        workload=decision.workload,
+        placed=False,
+        headline=f"{decision.workload} cannot be placed: {short}.",
+        because=detail or None,
+        objectives=tuple(_asked(workload)),
+        why_not=tuple(one.message for one in decision.rejected),
+        nearest_that_would_do=tuple(
+            NearestChange(change=one.change or "", result=f"{berths_phrase(one.berths)}, {dollars(one.usd_per_hour)}/h")
+            for one in decision.alternatives
+        ),
+        closing=closing,
+    )
+
+
+# --- the first line and the last -----------------------------------------------------------------------------------
+
+_VERBS = {
+    Transition.NONE: "is placed on",
+    Transition.SWITCH: "moves to",
+    Transition.RECREATE: "stops, and moves to",
+    Transition.WAIT: "waits for room to move to",
+}
+
+
+def _headline(decision: Decision) -> str:
+    verb = "runs on" if decision.kept and decision.transition is Transition.NONE else _VERBS[decision.transition]
+    return f"{decision.workload} {verb} {berths_phrase(decision.berths)}: {_price(decision.cost)}."
+
+
+def _price(cost: Cost | None) -> str:
+    if cost is None:
+        return "its price is not known"
+    parts = [f"{dollars(cost.usd_per_hour)}/h", f"{dollars(cost.usd_per_month)}/month"]
+    if cost.usd_per_million_requests is not None:
+        parts.append(f"{dollars(cost.usd_per_million_requests)} per million requests")
+    if cost.usd_per_million_tokens is not None:
+        parts.append(f"{dollars(cost.usd_per_million_tokens)} per million tokens")
+    return ", ".join(parts)
+
+
+def _next_step(decision: Decision) -> str | None:
+    if decision.transition in (Transition.WAIT, Transition.RECREATE):
+        return decision.message[:1].upper() + decision.message[1:] + "."
+    cheaper = [one for one in decision.alternatives if one.lost_by is Constraint.KEPT]
+    if cheaper:
+        return "What runs stays: a cheaper offer alone moves nothing. A change of the spec would take it."
+    return None
+
+
+# --- asked and predicted -------------------------------------------------------------------------------------------
+
+
+def _asked(workload: Workload) -> Iterator[ObjectiveLine]:
+    """Without predictions: what was asked of a workload that got nothing."""
+    for ask in workload.latency:
+        yield ObjectiveLine(name=objective_name(ask.metric, ask.statistic), asked=f"≤ {duration(ask.limit_seconds)}")
+    if workload.quality is not None:
+        yield ObjectiveLine(name=f"quality {workload.quality.metric}", asked=_asked_quality(workload))
+    yield ObjectiveLine(name="throughput", asked=f"{number(workload.traffic.requests_per_second, 4)}/s")
+    if workload.budget_usd_per_month is not None:
+        yield ObjectiveLine(name="budget", asked=f"≤ {dollars(workload.budget_usd_per_month)}/month")
+
+
+def _objectives(decision: Decision, workload: Workload) -> Iterator[ObjectiveLine]:
+    for line, answer in zip(_asked(workload), _answers(decision, workload), strict=True):
+        yield line.model_copy(update=answer)
+
+
+def _answers(decision: Decision, workload: Workload) -> Iterator[dict[str, object]]:
+    """In the order of :func:`_asked`."""
+    prediction = decision.prediction
+    for ask in workload.latency:
+        yield _latency(prediction, model_metric(workload, ask.metric), ask.statistic, ask.limit_seconds)
+    if workload.quality is not None:
+        yield _quality(decision, workload)
+    yield _throughput(prediction, workload)
+    if workload.budget_usd_per_month is not None:
+        yield _budget(decision.cost, workload.budget_usd_per_month)
+
+
+def _latency(prediction: Prediction | None, metric: str, statistic: str, limit_seconds: float) -> dict[str, object]:
+    points = prediction.metrics.get(metric) if prediction else None
+    bands = prediction.band.get(metric) if prediction else None
+    if prediction is None or not isinstance(points, Mapping) or not isinstance(bands, Mapping):
+        return {}
+    low, high = bands[statistic]
+    return {
+        "predicted": duration(points[statistic]),
+        "band": f"{duration(low)}–{duration(high)}",
+        "evidence": prediction.evidence,
+        "holds": high <= limit_seconds,
+    }
+
+
+def _asked_quality(workload: Workload) -> str:
+    objective = workload.quality
+    least = least_score(workload)
+    if objective is not None and objective.maximum_loss_percent is not None and least.is_finite():
+        return f"≥ {number(float(least), 6)} ({objective.maximum_loss_percent} % below the best)"
+    return f"≥ {least}"
+
+
+def _quality(decision: Decision, workload: Workload) -> dict[str, object]:
+    precision = decision.berths[0].precision
+    quality = next((one.quality for one in workload.variants if one.precision == precision), None)
+    if quality is None:
+        return {}
+    holds = quality.score >= least_score(workload)
+    return {"predicted": str(quality.score), "evidence": quality.evidence.lower(), "holds": holds}
+
+
+def _throughput(prediction: Prediction | None, workload: Workload) -> dict[str, object]:
+    if prediction is None or not prediction.utilization:
+        return {}
+    carried = workload.traffic.requests_per_second / prediction.utilization
+    share = f"{number(prediction.utilization * 100)} % utilisation"
+    return {"predicted": f"{number(carried)}/s", "evidence": share, "holds": prediction.utilization < 1}
+
+
+def _budget(cost: Cost | None, budget: Decimal) -> dict[str, object]:
+    if cost is None:
+        return {}
+    source = f" ({cost.price_source})" if cost.price_source else ""
+    return {
+        "predicted": f"{dollars(cost.usd_per_month)}/month",
+        "evidence": f"prices of {cost.price_date}{source}",
+        "holds": cost.usd_per_month <= budget,
+    }
+
+
+def _time_shares(prediction: Prediction) -> Iterator[TimeShare]:
+    """Of the mean latency, in the order in which a request meets them; parts that take no time are left out."""
+    if prediction.parts is not None:
+        for field, name in LATENCY_PARTS.items():
+            seconds = getattr(prediction.parts, field)
+            if seconds > 0:
+                yield TimeShare(name=name, seconds=seconds, text=f"{name} {duration(seconds)}")
