@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -35,8 +43,8 @@ class Part(BaseModel):
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="after")
-    def _keeps_its_rules(self) -> Self:
-        check_rules(type(self).rules, self)
+    def _keeps_its_rules(self, info: ValidationInfo) -> Self:
+        check_rules(type(self).rules, self, info)
         return self
 
     @classmethod
@@ -118,13 +126,16 @@ _DECIMAL_STRING = IntegerOrString(
     string_only=True,
 )
 
-_ABOVE_ZERO = Rule(
+_ABOVE_ZERO = Rule(  # a string that is no number is the pattern's to refuse, once
     cel="type(self) == int ? self > 0 : !self.matches('^[0-9]+([.][0-9]+)?$') || double(self) > 0.0",
     message="must be above zero",
     holds=lambda amount: amount > 0,
 )
 _QUANTITY_ABOVE_ZERO = Rule(
-    cel="type(self) == int ? self > 0 : !self.matches('^[0-9]') || !isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))",
+    cel=(
+        "type(self) == int ? self > 0"
+        " : !self.matches('^[0-9]') || !isQuantity(self) || quantity(self).isGreaterThan(quantity('0'))"
+    ),
     message="must be above zero",
     holds=lambda quantity: quantity.amount > 0,
 )

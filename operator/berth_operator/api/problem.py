@@ -7,8 +7,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from berth_operator.api.field import DUPLICATE
-from berth_operator.api.rule import RULE_BROKEN
+from berth_operator.api.field import DUPLICATE, Part
+from berth_operator.api.rule import RULE_BROKEN, broken_rules
 
 Location = tuple[int | str, ...]
 """Where in an object: names of members and positions in lists."""
@@ -26,9 +26,9 @@ class FieldProblem:
 
 
 class InvalidObject(ValueError):
-    """An object that the API does not accept. ``problems`` has the reasons, in the order in which fields are defined.
+    """An object that the API does not accept; ``problems`` has every reason.
 
-    Rules of an object are asked only when its members are in order: mending one problem may show another.
+    Of an object with fields of the wrong kind only these: as on the API server, rules are asked of what is whole.
     """
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
@@ -65,6 +65,20 @@ def field_problems(kind: type[BaseModel], error: ValidationError) -> Iterator[Fi
     for each in found:
         if not _is_echo(each, found):
             yield from _problems(kind, each)
+
+
+def rule_problems(part: Part, path: str = "") -> Iterator[FieldProblem]:
+    """The rules that ``part``, which was read without asking them, and the parts inside it do not keep."""
+    for broken in broken_rules(type(part).rules, part):
+        yield FieldProblem(_join(path, broken.field), broken.message)
+    for name, field in type(part).model_fields.items():
+        value, where = getattr(part, name), _join(path, field.alias or name)
+        if isinstance(value, Part):
+            yield from rule_problems(value, where)
+        elif isinstance(value, tuple):
+            for index, item in enumerate(value):
+                if isinstance(item, Part):
+                    yield from rule_problems(item, f"{where}[{index}]")
 
 
 def _is_echo(each: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:

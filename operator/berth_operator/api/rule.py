@@ -3,16 +3,20 @@
 The tests hold both forms against the same examples, the CEL one on a real API server.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 RULE_BROKEN = "rule_broken"
 """Type of the pydantic error; its context has ``broken``: the rules, in order of statement."""
+
+WITHOUT_RULES: Mapping[str, Any] = MappingProxyType({})
+"""Validation context in which types and bounds are checked, and rules are not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +36,24 @@ class Rule:
         entry = {"rule": self.cel, "message": self.message}
         return entry | {"fieldPath": self.field} if self.field else entry
 
-    def check(self, value: Any) -> Any:
-        return check_rules((self,), value)
+    def check(self, value: Any, info: ValidationInfo) -> Any:
+        return check_rules((self,), value, info)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self.check, handler(source))
+        return core_schema.with_info_after_validator_function(self.check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return with_rules(handler(schema), (self,))
 
 
-def check_rules(rules: tuple[Rule, ...], value: Any) -> Any:
-    """``value``, or one error that carries every broken rule."""
-    broken = tuple(rule for rule in rules if rule.holds is not None and not rule.holds(value))
+def broken_rules(rules: tuple[Rule, ...], value: Any) -> tuple[Rule, ...]:
+    """Those of ``rules`` that ``value`` does not keep."""
+    return tuple(rule for rule in rules if rule.holds is not None and not rule.holds(value))
+
+
+def check_rules(rules: tuple[Rule, ...], value: Any, info: ValidationInfo) -> Any:
+    """``value``, or one error that carries every broken rule; ``value`` alone where the context is WITHOUT_RULES."""
+    broken = () if info.context is WITHOUT_RULES else broken_rules(rules, value)
     if broken:
         text = "; ".join(rule.message for rule in broken)
         raise PydanticCustomError(RULE_BROKEN, "{text}", {"text": text, "broken": broken})

@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError
 
 from berth_operator.api.field import LABEL_PATTERN, Part
 from berth_operator.api.pool import GPUPoolSpec, NodeResources, PoolPrice, PoolSpot, Toleration
-from berth_operator.api.problem import FieldProblem, InvalidObject, field_problems
-from berth_operator.api.rule import Rule
+from berth_operator.api.problem import FieldProblem, InvalidObject, field_problems, rule_problems
+from berth_operator.api.rule import WITHOUT_RULES, Rule
 from berth_operator.api.status import (
     AlternativeStatus,
     BerthStatus,
@@ -224,4 +224,14 @@ def _parse(kind: type[_Kind], obj: Mapping[str, Any], strict: bool) -> _Kind:
     try:
         return kind.model_validate(obj, extra="forbid" if strict else "ignore")
     except ValidationError as error:
-        raise InvalidObject(tuple(field_problems(kind, error))) from error
+        raise InvalidObject(_all_problems(kind, obj, error)) from error
+
+
+def _all_problems(kind: type[Part], obj: Mapping[str, Any], error: ValidationError) -> list[FieldProblem]:
+    """Of ``error``, and of the rules that were not asked because something inside their object broke another one."""
+    found = list(field_problems(kind, error))
+    try:
+        read = kind.model_validate(obj, extra="ignore", context=WITHOUT_RULES)
+    except ValidationError:
+        return found
+    return found + [problem for problem in rule_problems(read) if problem not in found]
