@@ -106,7 +106,7 @@ def _everywhere(volume: Object, keys: frozenset[str]) -> frozenset[str]:
         stated = [
             frozenset(filter(None, _strings(expression.get("values"))))
             for expression in items(term, "matchExpressions")
-            if expression.get("key") in keys and expression.get("operator") == "In"
+            if text(expression, "key") in keys and expression.get("operator") == "In"
         ]
         stated = [values for values in stated if values]
         if not stated:

@@ -10,6 +10,7 @@ from berth_cost.case import Dense, Model, Transformer
 from berth_cost.gpu_catalogue import UnknownGPU
 from berth_cost.model_catalogue import ModelPreset, UnknownModel
 from berth_operator.api.conditions import Reason
+from berth_operator.api.field import Part
 from berth_operator.api.v1alpha1 import InferenceWorkload, InvalidObject, parse_workload
 from berth_operator.api.workload import GENERATING_BACKENDS, ONE_PASS_BACKENDS, Backend, GPUChoice, Latency
 from berth_operator.api.workload import Dense as StatedDense
@@ -134,19 +135,24 @@ def _model(stated: InferenceWorkload, catalogues: Catalogues) -> tuple[Model | N
 
 
 def _transformer(stated: StatedTransformer) -> Transformer:
-    return Transformer.model_validate(_plain(stated.model_dump(by_alias=False)))
+    return Transformer.model_validate(_numbers(stated))
 
 
 def _dense(stated: StatedDense, preset: Dense | None) -> Dense:
     known = preset.model_dump(by_alias=False) if preset is not None else {}
-    return Dense.model_validate(known | _plain(stated.model_dump(by_alias=False, exclude_none=True)))
+    return Dense.model_validate(known | _numbers(stated))
 
 
-def _plain(value: Any) -> Any:
-    """``value`` with quantities as floats."""
-    if isinstance(value, Quantity):
-        return float(value)
-    return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value
+def _numbers(part: Part) -> dict[str, Any]:
+    """What a part of the API states, by field; quantities as floats."""
+    stated: dict[str, Any] = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, Part):
+            stated[name] = _numbers(value)
+        elif value is not None:
+            stated[name] = float(value) if isinstance(value, Quantity) else value
+    return stated
 
 
 # --- what only catalogues and the model can tell is wrong --------------------------------------------------------

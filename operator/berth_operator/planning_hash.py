@@ -25,6 +25,7 @@ def planning_hash(spec: InferenceWorkloadSpec) -> str:
             "serving": {"priority_class_name": True, "image_pull_secrets": True},
         },
     )
+    stated = {name: part for name, part in stated.items() if part != {}}
     stated["variants"] = [
         [
             variant.precision,

@@ -1,0 +1,68 @@
+"""A world becomes a snapshot: whoever is garbled is named, everybody else is unaffected, order never matters."""
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+from berth_operator.catalogues import Catalogues
+from berth_operator.gather import gather
+from berth_operator.world import World
+from berth_scheduler.snapshot import Snapshot
+from kubernetes_objects import child_labels, claim, deployment, node, pod, pool, service, workload
+
+TIME = datetime(2026, 11, 2, 12, tzinfo=UTC)
+CATALOGUES = Catalogues.built_in()
+REVISION = "aaaaaaaa"
+LABELS = {"karpenter.sh/nodepool": "l4"}
+RUNNING = [
+    deployment(f"resnet-{REVISION}-11111", REVISION),
+    service(REVISION),
+    pod(f"resnet-{REVISION}-11111-x-1", "n1", labels=child_labels(REVISION), **{"nvidia.com/gpu": "1", "cpu": "2"}),
+]
+
+
+def snapshot(*objects: dict[str, Any]) -> Snapshot:
+    return gather(World.of(objects), CATALOGUES, time=TIME)
+
+
+def test_a_snapshot_has_workloads_with_what_runs_and_pools_with_what_is_free() -> None:
+    found = snapshot(workload(), claim(), pool(), node(labels=LABELS), *RUNNING)
+    assert [one.key for one in found.workloads] == ["vision/resnet"]
+    assert found.workloads[0].running[0].berths[0].nodes == ("n1",)
+    assert [one.name for one in found.pools] == ["l4"]
+    assert Snapshot.model_validate_json(found.model_dump_json()) == found
+
+
+def test_what_our_own_pods_hold_is_free_for_the_plan() -> None:
+    (free,) = snapshot(workload(), pool(), node(labels=LABELS), *RUNNING).pools[0].nodes
+    assert (free.free_gpus, free.free_cpu_cores) == (1, 4)
+
+
+def test_pods_that_no_readable_berth_accounts_for_hold_what_they_request() -> None:
+    garbled = deployment(f"resnet-{REVISION}-11111", REVISION, berth="{")
+    found = snapshot(workload(), pool(), node(labels=LABELS), garbled, *RUNNING[1:])
+    assert found.pools[0].nodes[0].free_gpus == 0
+    assert [one.reason for one in found.workloads[0].remarks] == ["InvalidSpec"]
+    orphaned = snapshot(pool(), node(labels=LABELS), *RUNNING)
+    assert orphaned.pools[0].nodes[0].free_gpus == 0
+
+
+def test_a_bad_workload_and_a_bad_pool_change_nothing_for_the_others() -> None:
+    alone = snapshot(workload(), claim(), pool(), node(labels=LABELS))
+    bad = [
+        workload("typo", model={"preset": "resnet51", "variants": []}),
+        workload("garbage", traffic="yes please"),
+        pool("broken", price={"usdPerNodeHour": -3}, nodeSelector={"pool": "broken"}),
+    ]
+    together = snapshot(*bad, workload(), claim(), pool(), node(labels=LABELS))
+    assert [one for one in together.workloads if one.key == "vision/resnet"] == list(alone.workloads)
+    assert [one for one in together.pools if one.name == "l4"] == list(alone.pools)
+    assert {one.key for one in together.workloads if one.problem} == {"vision/typo", "vision/garbage"}
+
+
+def test_the_order_of_objects_never_matters() -> None:
+    objects = [workload(), workload("b"), claim(), pool(), pool("p2"), *(node(f"n{i}") for i in range(9)), *RUNNING]
+    first = snapshot(*objects).model_dump_json()
+    for seed in range(5):
+        random.Random(seed).shuffle(objects)
+        assert snapshot(*objects).model_dump_json() == first
