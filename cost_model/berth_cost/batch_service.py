@@ -11,7 +11,14 @@ import numpy as np
 from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import ClassicColumns, Constants, behind_server, classic_columns, precision_efficiency
+from berth_cost.engine_constants import (
+    ClassicColumns,
+    Constants,
+    behind_server,
+    classic_columns,
+    efficiency_factors,
+    family_factor,
+)
 from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
 from berth_cost.roofline import soft_maximum
@@ -75,8 +82,10 @@ class BatchService:
     """Longest time a request is held back for company."""
     host: Floats
     """Per request, through a server."""
+    host_serial: Floats
+    """Its copies, which requests take one after another."""
     host_jitter: float
-    service_jitter: float
+    pass_jitter: float
     burstiness: Floats
     maximum_rate: Floats
 
@@ -84,10 +93,13 @@ class BatchService:
         items = requests * self.items
         return self.work.device_seconds(items) + self.work.overhead(items)
 
+    def device_cycle_seconds(self, requests: Floats) -> Floats:
+        """Between two completions where all instances are busy: they share the GPU, and overlap their overheads."""
+        return np.maximum(self.work.device_seconds(requests * self.items), self.pass_seconds(requests) / self.instances)
+
     def cycle_seconds(self, requests: Floats) -> Floats:
-        """Between two completions where all instances are busy: they share the GPU and overlap their overheads."""
-        device = self.work.device_seconds(requests * self.items)
-        return np.maximum(device, self.pass_seconds(requests) / self.instances)
+        """The same, but no faster than the copies through the host bring requests."""
+        return np.maximum(self.device_cycle_seconds(requests), requests * self.host_serial)
 
     def rate(self, arrivals: Floats) -> Floats:
         """Requests per second at m = ``arrivals``."""
@@ -116,7 +128,8 @@ class BatchService:
         cycle = self.cycle_seconds(batch)
         busy = np.minimum(rate * cycle / batch, 1.0)
         alone = self.pass_seconds(batch)
-        service = alone + busy * np.maximum(self.instances * cycle - alone, 0.0)
+        shared = self.instances * self.device_cycle_seconds(batch)
+        service = alone + busy * np.maximum(shared - alone, 0.0)
         all_busy = waiting_probability(busy, self.instances)
         utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
         overflow, overflow_probability = overflow_wait(
@@ -139,7 +152,14 @@ class BatchService:
         rate = clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
-        return self._state(rate=rate, batch=batch, busy=busy, service=alone, queue=queue, waiting=Latency(queue, []))
+        return self._state(
+            rate=rate,
+            batch=batch,
+            busy=busy,
+            service=alone,
+            queue=queue,
+            waiting=Latency(queue, [Jitter(self.host_jitter * queue)]),
+        )
 
     def batch_state(self, requests: Floats) -> ClassicState:
         """One batch at a time, sent as one request."""
@@ -165,7 +185,7 @@ class BatchService:
             rate=batch / cycle,
             batch=batch,
             busy=one,
-            service=self.instances * cycle,
+            service=self.instances * self.device_cycle_seconds(batch),
             queue=zero,
             waiting=Latency(zero, []),
         )
@@ -173,7 +193,7 @@ class BatchService:
     def _state(
         self, *, rate: Floats, batch: Floats, busy: Floats, service: Floats, queue: Floats, waiting: Latency
     ) -> ClassicState:
-        jitters = [Jitter(self.service_jitter * service), Jitter(self.host_jitter * self.host)]
+        jitters = [Jitter(self.pass_jitter * service), Jitter(self.host_jitter * self.host)]
         return ClassicState(
             requests_per_second=rate,
             items_per_pass=batch * self.items,
@@ -192,15 +212,18 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
     stated = np.where(np.isnan(table.maximum_batch_size), items, table.maximum_batch_size)
     batching = table.dynamic_batching | (table.load_kind == LoadKind.SATURATED)
     largest = np.where(batching, np.maximum(np.floor(stated / items), 1.0), 1.0)
+    moved = items * (work.input_bytes + work.output_bytes)
+    copies = through_server(table, moved / engine.host_bytes_per_second)
     service = BatchService(
         work=pass_coefficients(table, work, device, engine, constants),
         items=items,
         largest_batch=largest,
         instances=table.instances.astype(np.float64),
         delay=np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0),
-        host=host_seconds(table, work, engine, items),
+        host=through_server(table, engine.request_seconds) + copies,
+        host_serial=copies,
         host_jitter=constants.jitter.host,
-        service_jitter=constants.jitter.service,
+        pass_jitter=constants.jitter.network_pass,
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
         maximum_rate=np.ones_like(largest),
     )
@@ -214,28 +237,32 @@ def replace_rate(service: BatchService) -> BatchService:
     return BatchService(**values)
 
 
-def host_seconds(table: CaseTable, work: DenseWork, engine: ClassicColumns, items: Floats) -> Floats:
-    """Server, network and copies, per request. A load of whole batches, or none but the maximum, is the engine alone
-    unless the engine's name says that Triton stands before it."""
-    served = np.array([behind_server(one) for one in table.engines])[table.engine_index]
+def through_server(table: CaseTable, seconds: Floats) -> Floats:
+    """``seconds`` where requests come through a server, else 0. A load of whole batches, or of none but the maximum, is
+    the engine alone unless the engine's name says that Triton stands before it."""
+    named = np.array([behind_server(one) for one in table.engines])[table.engine_index]
     requests = (table.load_kind == LoadKind.OPEN) | (table.load_kind == LoadKind.CLOSED)
-    seconds = engine.request_seconds + items * (work.input_bytes + work.output_bytes) / engine.host_bytes_per_second
-    return np.where(served | requests, seconds, 0.0)
+    return np.where(named | requests, seconds, 0.0)
 
 
 def pass_coefficients(
     table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
 ) -> PassCoefficients:
-    compute_factor, memory_factor = precision_efficiency(constants, table)
+    compute_factor, memory_factor = efficiency_factors(constants, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
-    size = np.power(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS, engine.size_exponent)
+    family = family_factor(constants, table)
+    size = family * np.power(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS, engine.size_exponent)
     return PassCoefficients(
-        compute_fixed=engine.ramp_flops * device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND / flops,
-        compute_item=work.flops / flops,
-        memory_fixed=work.weight_bytes / bandwidth,
+        compute_fixed=family
+        * engine.ramp_flops
+        * device.peak_flops_per_second
+        / RAMP_REFERENCE_FLOPS_PER_SECOND
+        / flops,
+        compute_item=family * work.flops / flops,
+        memory_fixed=family * work.weight_bytes / bandwidth,
         # Written by one operation, read by the next.
-        memory_item=2 * work.activation_bytes / bandwidth,
+        memory_item=family * 2 * work.activation_bytes / bandwidth,
         overhead_fixed=engine.pass_overhead_seconds * size,
         overhead_item=engine.item_overhead_seconds,
     )

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from berth_cost.bracketing import Excess, last_true
-from berth_cost.case_table import CaseTable, Floats, Integers, rows_of
+from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import Constants, LanguageColumns, language_columns, precision_efficiency
+from berth_cost.engine_constants import Constants, LanguageColumns, efficiency_factors, language_columns
 from berth_cost.memory import LanguageMemory, expert_shards, language_memory
 from berth_cost.percentiles import Jitter, Latency, LogNormal, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, mean_wait, waiting_probability
@@ -241,7 +241,7 @@ def continuous_batching(
         seats=np.maximum(largest * (decode_steps + chunk_steps), 1.0),
         largest_admission=largest,
         maximum_rate=rate,
-        request_overhead=engine.request_overhead_seconds,
+        request_overhead=served_seconds(table, engine.request_overhead_seconds),
         cohort_share=engine.cohort_share,
         prompt_sigma=prompt_sigma(table.input_tokens, table.input_tokens_p95),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
@@ -249,6 +249,12 @@ def continuous_batching(
         first_token_jitter=constants.jitter.first_token,
         output_variation=constants.jitter.output_length,
     )
+
+
+def served_seconds(table: CaseTable, seconds: Floats) -> Floats:
+    """What a server adds to a request; static batches and bare maximum throughput are the engine alone."""
+    served = (table.load_kind == LoadKind.OPEN) | (table.load_kind == LoadKind.CLOSED)
+    return np.where(served, seconds, 0.0)
 
 
 def prompt_sigma(mean: Floats, p95: Floats) -> Floats:
@@ -270,7 +276,7 @@ def step_coefficients(
     sequences; GPUs beyond tensor × pipeline repeat the attention and split the sequences. Weights are read once a
     step by each stage in turn, so a pipeline does not shorten that.
     """
-    compute_factor, memory_factor = precision_efficiency(constants, table)
+    compute_factor, memory_factor = efficiency_factors(constants, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
     gpus, tensor, pipeline = (column.astype(np.float64) for column in (table.gpu_count, table.tensor, table.pipeline))

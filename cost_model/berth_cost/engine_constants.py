@@ -94,6 +94,17 @@ class PrecisionConstants(Record):
     memory: Share
 
 
+class GPUConstants(Record):
+    """Of one GPU type, beside its peak rates: sustained clocks under its power limit, bandwidth that is reached.
+
+    Boards that no measurement exists for, but that their power limit holds far below the peak rate (A30, L4, L40S),
+    carry an assumption in the same direction as measured boards of that kind (T4, A10).
+    """
+
+    compute: Annotated[float, Field(gt=0, le=2)] = 1.0
+    memory: Annotated[float, Field(gt=0, le=2)] = 1.0
+
+
 class PowerConstants(Record):
     """Power = idle + (limit − idle) · (base + compute · compute share + memory · memory share), at most the limit."""
 
@@ -108,8 +119,12 @@ class Jitter(Record):
     """Coefficients of variation of times that do not come from queueing."""
 
     service: Share
+    """Of a step of a language model, averaged over a request."""
     first_token: Share
+    network_pass: Share
+    """Of a pass of a classic network."""
     host: Share
+    """Of what a server adds, and of a closed loop's queue before it."""
     output_length: Annotated[float, Field(ge=0)]
 
 
@@ -146,6 +161,10 @@ class Constants(Record):
     classic: dict[str, ClassicConstants]
     links: dict[str, LinkConstants]
     precisions: dict[str, PrecisionConstants]
+    gpus: dict[str, GPUConstants]
+    """Multiplies the engine's efficiencies on that GPU; one that is not here has 1."""
+    families: dict[str, Annotated[float, Field(gt=0)]]
+    """Multiplies the time of a pass of a classic network of that family; one that is not here has 1."""
     power: PowerConstants
     jitter: Jitter
     bands: dict[str, dict[str, BandEdges]]
@@ -218,12 +237,23 @@ def classic_columns(constants: Constants, table: CaseTable) -> ClassicColumns:
     return ClassicColumns(**_gather(by_engine, ClassicColumns.__slots__, table.engine_index))
 
 
-def precision_efficiency(constants: Constants, table: CaseTable) -> tuple[Floats, Floats]:
-    """Factors on compute and memory efficiency of each row's precision, shapes (n,)."""
+def efficiency_factors(constants: Constants, table: CaseTable) -> tuple[Floats, Floats]:
+    """Factors of each row's precision and GPU on compute and memory efficiency, shapes (n,)."""
     neutral = PrecisionConstants(compute=1.0, memory=1.0)
-    known = [constants.precisions.get(precision, neutral) for precision in table.precisions]
-    index = table.precision_index
-    return np.array([one.compute for one in known])[index], np.array([one.memory for one in known])[index]
+    precisions = [constants.precisions.get(precision, neutral) for precision in table.precisions]
+    gpus = [constants.gpus.get(gpu.name, GPUConstants()) for gpu in table.gpus]
+    compute = np.array([one.compute for one in precisions])[table.precision_index]
+    memory = np.array([one.memory for one in precisions])[table.precision_index]
+    return (
+        compute * np.array([one.compute for one in gpus])[table.gpu_index],
+        memory * np.array([one.memory for one in gpus])[table.gpu_index],
+    )
+
+
+def family_factor(constants: Constants, table: CaseTable) -> Floats:
+    """How much longer a pass takes than its counts say, by the network's family; shape (n,)."""
+    families = [model.dense.family if model.dense else None for model in table.models]
+    return np.array([constants.families.get(family or "", 1.0) for family in families])[table.model_index]
 
 
 def _entry(by_engine: dict[str, Constant], name: str) -> Constant:

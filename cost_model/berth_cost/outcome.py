@@ -236,7 +236,7 @@ def _latency_columns(
         for statistic in STATISTICS:
             low, high = band_edges(constants, replicas.table, metric, statistic, wide)
             times = _per_state(latencies, partial(_seconds, metric, statistic))
-            for target, seconds, factor in zip(columns, times, (low, 1.0, high), strict=True):
+            for target, seconds, factor in zip(columns, times, (low, np.ones_like(low), high), strict=True):
                 target[metric][statistic] = calibrated * seconds * factor
     return columns
 

@@ -1,0 +1,494 @@
+"""Fit the constants of the performance model to published measurements and write ``engine_constants.yaml``.
+
+Run: ``python benchmarks/accuracy/fit_constants.py [--data FOLDER] [--to FILE] [--date YYYY-MM-DD]``. It takes minutes.
+
+Every constant is fitted in logs by least squares with a prior (what is in the file now, or the general engine), so
+that one that the data cannot tell stays plausible. Bands and errors come from cases that the fit has not seen: models
+are dealt into five folds, and each fold is predicted with constants fitted on the other four; the general prior is
+judged on engines that it has not seen. Cases count less where a source has many, so that none drowns the others.
+"""
+
+import argparse
+import copy
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from least_squares import Parameter, fit
+from measured_cases import DEFAULT_DATA, Observations, observations, read_cases
+from numpy.typing import NDArray
+
+from berth_cost.case import Case
+from berth_cost.case_table import CaseTable
+from berth_cost.engine_constants import GENERAL, Constants, built_in_constants, engine_name
+from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance import predict
+from berth_cost.prediction_table import SCALAR, PredictionTable
+from berth_cost.rounding import significant_number
+from berth_cost.table import case_table
+
+Floats = NDArray[np.float64]
+Document = dict[str, Any]
+
+CONSTANTS_FILE = Path(__file__).resolve().parents[2] / "cost_model" / "berth_cost" / "data" / "engine_constants.yaml"
+FOLDS = 5
+NOISE = 0.15
+"""Standard deviation, in logs, at which a residual counts as one: what a good model leaves."""
+SOURCE_WEIGHT = {"language": 80, "classic": 300}
+"""Cases that a source counts for at most."""
+EVERY = {"timm": 12}
+"""Of a source with thousands of alike cases, every n-th is fitted (all are predicted)."""
+FEWEST_FOR_BAND = 25
+"""Residuals that an engine's own band needs; with fewer the general band serves."""
+FIRST_TOKEN_WEIGHT = 0.4
+OVERLOAD_RESIDUAL = 0.7
+"""Stands for a load that was measured but predicted to be too much."""
+
+LANGUAGE_ENGINES = ("vllm", "tensorrtllm", "lmdeploy-turbomind", "llama.cpp", "mlc-llm")
+CLASSIC_ENGINES = (
+    "tensorrt",
+    "onnxruntime",
+    "pytorch",
+    "tensorflow",
+    "pytorch-eager",
+    "pytorch-eager-nhwc",
+    "pytorch-inductor",
+    "paddle-inference",
+    "paddle-inference+tensorrt",
+)
+LANGUAGE_PRIORS = {
+    "compute_efficiency": (0.25, 0.85),
+    "memory_efficiency": (0.15, 0.95),
+    "ramp_tokens": (0.7, 512.0),
+    "layer_overhead_seconds": (0.6, 2e-4),
+    "step_overhead_seconds": (0.8, 2e-2),
+    "sequence_overhead_seconds": (0.8, 5e-5),
+    "expert_layer_overhead_seconds": (0.8, 4e-4),
+    "request_overhead_seconds": (0.8, 0.5),
+    "cohort_share": (0.6, 1.5),
+}
+"""Deviation of the prior in logs, and the largest plausible value. Large matrix products reach 77 to 87 % of the peak
+rate (public measurements of achievable rates on A100, H100, B200)."""
+CLASSIC_PRIORS = {
+    "compute_efficiency": (0.3, 0.85),
+    "memory_efficiency": (0.3, 0.95),
+    "ramp_flops": (1.0, 1e12),
+    "pass_overhead_seconds": (0.8, 5e-2),
+    "size_exponent": (0.5, 1.0),
+    "request_seconds": (0.8, 2e-2),
+    "host_bytes_per_second": (0.8, 2e10),
+}
+TIMES = ("latencySeconds", "timePerOutputTokenSeconds", "timeToFirstTokenSeconds", "endToEndSeconds")
+KINDS = (("language", LANGUAGE_ENGINES, LANGUAGE_PRIORS), ("classic", CLASSIC_ENGINES, CLASSIC_PRIORS))
+OFFERED = ("requestsPerSecond", "outputTokensPerSecond", "totalTokensPerSecond", "itemsPerSecond")
+"""What an open load states rather than measures."""
+BANDED = (
+    "timePerOutputTokenSeconds",
+    "endToEndSeconds",
+    "timeToFirstTokenSeconds",
+    "latencySeconds",
+    "itemsPerSecond",
+    "outputTokensPerSecond",
+    "powerWattsPerGPU",
+)
+CENTRAL = ("mean", "p50", SCALAR)
+TAILS = ("p95", "p99")
+RATES = ("itemsPerSecond", "outputTokensPerSecond")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Cases with the observations that constants are judged by, one per case and metric."""
+
+    cases: list[Case]
+    table: CaseTable
+    judged: list[Observations]
+
+    @property
+    def sources(self) -> list[str]:
+        return [source_of(case) for case in self.cases]
+
+
+def source_of(case: Case) -> str:
+    return case.id.split("/")[0]
+
+
+def measured(cases: list[Case], gpus: Mapping[str, GPUSpecification]) -> Measured:
+    """Central observations only: the mean of a time (the median where it has none), a rate where there is no time."""
+    judged = []
+    offered = np.array([case.load.kind == "open" for case in cases])
+    everything = observations(cases)
+    stated = {(one.metric, one.statistic): set(one.rows.tolist()) for one in everything}
+    timed = set().union(*(stated.get((metric, name), set()) for metric in TIMES for name in ("mean", "p50")))
+    for one in everything:
+        if one.metric in TIMES and one.statistic in ("mean", "p50"):
+            means = stated.get((one.metric, "mean"), set()) if one.statistic == "p50" else set()
+            keep = np.array([row not in means for row in one.rows], dtype=np.bool_)
+        elif one.metric in RATES:
+            keep = np.array([row not in timed for row in one.rows], dtype=np.bool_) & ~offered[one.rows]
+        else:
+            continue
+        if keep.any():
+            judged.append(Observations(one.metric, one.statistic, one.rows[keep], one.values[keep]))
+    return Measured(cases, case_table(cases, gpus), judged)
+
+
+def weights(data: Measured, kind: str) -> Floats:
+    """One over the noise, less where a source has more cases than it counts for; shape (cases,)."""
+    counts = Counter(data.sources)
+    return np.array([np.sqrt(min(1.0, SOURCE_WEIGHT[kind] / counts[source])) / NOISE for source in data.sources])
+
+
+def residuals(data: Measured, weight: Floats, answers: PredictionTable) -> Floats:
+    """Weighted log ratios of predicted to observed; what cannot run counts nothing, overload counts as a miss."""
+    parts = []
+    for one in data.judged:
+        ratio = one.log_ratio(answers)
+        overload = answers.reason_code[one.rows] == "overload"
+        ratio = np.where(overload, OVERLOAD_RESIDUAL, np.nan_to_num(np.clip(ratio, -3, 3)))
+        factor = FIRST_TOKEN_WEIGHT if one.metric == "timeToFirstTokenSeconds" else 1.0
+        parts.append(ratio * weight[one.rows] * factor)
+    return np.concatenate(parts)
+
+
+def at(document: Document, path: Sequence[str]) -> Any:
+    for key in path:
+        document = document[key]
+    return document
+
+
+def put(document: Document, path: Sequence[str], value: float) -> None:
+    at(document, path[:-1])[path[-1]] = value
+
+
+def fitted(document: Document, data: Measured, kind: str, parameters: Sequence[Parameter]) -> Document:
+    """``document`` with the parameters fitted to the central observations of ``data``."""
+    weight = weights(data, kind)
+    return fitted_to(document, data, parameters, lambda answers: residuals(data, weight, answers))
+
+
+def fitted_to(
+    document: Document, data: Measured, parameters: Sequence[Parameter], measure: Callable[[PredictionTable], Floats]
+) -> Document:
+    """``document`` with the parameters at which ``measure`` of the predictions is least."""
+
+    def moved(values: Iterable[float]) -> Document:
+        changed = copy.deepcopy(document)
+        for one, value in zip(parameters, values, strict=True):
+            put(changed, one.path, float(np.clip(value, one.lower, one.upper)))
+        return changed
+
+    def measured_at(values: Floats) -> Floats:
+        return measure(predict(data.table, Constants.model_validate(moved(values))))
+
+    start = np.array([at(document, one.path) for one in parameters], dtype=np.float64)
+    return moved(fit(measured_at, start, parameters))
+
+
+def of_engines(
+    data: Measured, engines: Iterable[str], constants: Constants, gpus: Mapping[str, GPUSpecification]
+) -> Measured:
+    """The cases of some engines."""
+    chosen = set(engines)
+    return measured([case for case in data.cases if engine_name(constants, case.engine) in chosen], gpus)
+
+
+def engine_parameters(kind: str, engine: str, priors: Mapping[str, tuple[float, float]]) -> list[Parameter]:
+    return [Parameter((kind, engine, name), deviation, upper) for name, (deviation, upper) in priors.items()]
+
+
+def fit_kind(document: Document, data: Measured, kind: str, gpus: Mapping[str, GPUSpecification]) -> Document:
+    """Fit the general prior first, then every engine around it together with what engines share."""
+    engines = LANGUAGE_ENGINES if kind == "language" else CLASSIC_ENGINES
+    priors = LANGUAGE_PRIORS if kind == "language" else CLASSIC_PRIORS
+    shared = shared_parameters(document, data, kind)
+    defaults = {engine: document[kind].get(engine, document[kind][GENERAL]) for engine in engines}
+    document = copy.deepcopy(document)
+    document[kind] = {GENERAL: document[kind][GENERAL]}
+    document = fitted(document, data, kind, [*engine_parameters(kind, GENERAL, priors), *shared])
+    for engine in engines:
+        own = {name: document[kind][GENERAL][name] for name in priors}
+        document[kind][engine] = {**defaults[engine], **own}
+    every = [one for engine in engines for one in engine_parameters(kind, engine, priors)]
+    seen = of_engines(data, engines, Constants.model_validate(document), gpus)
+    return fitted(document, seen, kind, [*every, *shared])
+
+
+def shared_parameters(document: Document, data: Measured, kind: str) -> list[Parameter]:
+    """What all engines have in common: links, precisions, GPUs, families of networks."""
+    names = sorted({case.hardware.gpu for case in data.cases})
+    for name in names:
+        document["gpus"].setdefault(name, {"compute": 1.0, "memory": 1.0})
+    found = [Parameter(("gpus", name, part), 0.12, 1.05, 0.5) for name in names for part in ("compute", "memory")]
+    if kind == "language":
+        precisions = ("fp8", "mxfp4", "int4-weight")
+        for link in ("nvlink", "pcie"):
+            found.append(Parameter(("links", link, "latency_seconds"), 0.5, 1e-4))
+            found.append(Parameter(("links", link, "efficiency"), 0.25, 0.95))
+    else:
+        precisions = ("int8",)
+        counts = Counter(case.model.dense.family for case in data.cases if case.model.dense)
+        for family in sorted(family for family, count in counts.items() if family and count >= 12):
+            document["families"].setdefault(family, 1.0)
+            found.append(Parameter(("families", family), 0.4, 4.0, 0.25))
+    return found + [
+        Parameter(("precisions", name, part), 0.2, 1.0) for name in precisions for part in ("compute", "memory")
+    ]
+
+
+def fit_spread(document: Document, data: Measured, names: Sequence[str]) -> Document:
+    """Jitter, from high percentiles over the mean of the same run: the mean's own error divides out."""
+    tails = [one for one in observations(data.cases) if one.metric in TIMES and one.statistic in ("p95", "p99")]
+    means = {one.metric: one for one in data.judged if one.statistic == "mean"}
+    weight = weights(data, "language")
+
+    def measure(answers: PredictionTable) -> Floats:
+        parts = []
+        for one in tails:
+            center = np.full(len(data.cases), np.nan)
+            if one.metric in means:
+                center[means[one.metric].rows] = means[one.metric].values
+            point = answers.point[one.metric]
+            spread = point[one.statistic][one.rows] / point["mean"][one.rows]
+            parts.append(np.nan_to_num(np.log(spread * center[one.rows] / one.values)) * weight[one.rows])
+        return np.concatenate(parts)
+
+    return fitted_to(document, data, [Parameter(("jitter", name), 1.0, 0.8) for name in names], measure)
+
+
+def fit_power(document: Document, data: Measured) -> Document:
+    """Power while serving, from readings per GPU."""
+    read = [one for one in observations(data.cases) if one.metric == "powerWattsPerGPU"]
+
+    def measure(answers: PredictionTable) -> Floats:
+        return np.concatenate([np.nan_to_num(one.log_ratio(answers)) / NOISE for one in read])
+
+    parameters = [Parameter(("power", name), 0.6, 1.0) for name in ("base", "compute", "memory")]
+    return fitted_to(document, data, parameters, measure)
+
+
+def fit_all(document: Document, data: Mapping[str, Measured], gpus: Mapping[str, GPUSpecification]) -> Document:
+    document = fit_kind(document, data["language"], "language", gpus)
+    document = fit_kind(document, data["classic"], "classic", gpus)
+    document = fit_spread(document, data["language"], ("service", "first_token"))
+    document = fit_spread(document, data["classic"], ("network_pass", "host"))
+    return fit_power(document, data["language"])
+
+
+def by_kind(cases: Iterable[Case], gpus: Mapping[str, GPUSpecification]) -> dict[str, Measured]:
+    """Cases of language models, and of classic networks whose size is known."""
+    cases = list(cases)
+    language = [case for case in cases if case.model.transformer]
+    classic = [case for case in cases if case.model.dense and case.model.dense.flops_per_inference]
+    return {"language": measured(language, gpus), "classic": measured(classic, gpus)}
+
+
+def thinned(cases: Sequence[Case]) -> list[Case]:
+    """Every n-th case of the sources that have thousands."""
+    kept, seen = [], Counter[str]()
+    for case in cases:
+        source = source_of(case)
+        if seen[source] % EVERY.get(source, 1) == 0:
+            kept.append(case)
+        seen[source] += 1
+    return kept
+
+
+def fold_of(cases: Sequence[Case]) -> NDArray[np.int64]:
+    """All cases of a model share a fold; models are dealt out in alphabetical order."""
+    names = sorted({case.model.name for case in cases})
+    position = {name: index % FOLDS for index, name in enumerate(names)}
+    return np.array([position[case.model.name] for case in cases], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Log ratios of observed to predicted of cases that the constants had not seen."""
+
+    source: str
+    engine: str
+    metric: str
+    statistic: str
+    ratios: Floats
+
+
+def judge(cases: Sequence[Case], constants: Constants, gpus: Mapping[str, GPUSpecification]) -> list[Judged]:
+    """Every observation of ``cases``, by source, engine, metric and statistic."""
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((source_of(case), engine_name(constants, case.engine)), []).append(case)
+    found = []
+    for (source, engine), some in sorted(groups.items()):
+        answers = predict(case_table(some, gpus), constants)
+        for one in observations(some):
+            ratios = -one.log_ratio(answers)
+            ratios = ratios[np.isfinite(ratios)]
+            if len(ratios) and not (one.metric in OFFERED and some[0].load.kind == "open"):
+                found.append(Judged(source, engine, one.metric, one.statistic, ratios))
+    return found
+
+
+def merged(parts: Iterable[Judged]) -> list[Judged]:
+    """Folds put together."""
+    together: dict[tuple[str, str, str, str], list[Floats]] = {}
+    for one in parts:
+        together.setdefault((one.source, one.engine, one.metric, one.statistic), []).append(one.ratios)
+    return [Judged(*key, np.concatenate(ratios)) for key, ratios in sorted(together.items())]
+
+
+def bands_of(own: Sequence[Judged], strangers: Sequence[Judged]) -> dict[str, dict[str, Document]]:
+    """Edges by metric (and tail), then engine; ``general`` from engines that the general prior had not seen."""
+    bands: dict[str, dict[str, Document]] = {}
+    for metric in BANDED:
+        for key, statistics in ((metric, CENTRAL), *((f"{metric}.{tail}", (tail,)) for tail in TAILS)):
+            general = pooled(strangers, metric, statistics)
+            if len(general) < FEWEST_FOR_BAND:
+                general = np.concatenate([general, pooled(own, metric, statistics)])
+            if len(general) < FEWEST_FOR_BAND:
+                continue
+            entry = {GENERAL: edges(general)}
+            for engine in sorted({one.engine for one in own}):
+                ratios = pooled([one for one in own if one.engine == engine], metric, statistics)
+                if len(ratios) >= FEWEST_FOR_BAND:
+                    entry[engine] = edges(ratios)
+            bands[key] = entry
+    return bands
+
+
+def pooled(parts: Iterable[Judged], metric: str, statistics: Sequence[str]) -> Floats:
+    """Log ratios with equal weight of sources: each is resampled at evenly spaced quantiles."""
+    chosen: dict[str, list[Floats]] = {}
+    for one in parts:
+        if one.metric == metric and one.statistic in statistics:
+            chosen.setdefault(one.source, []).append(one.ratios)
+    joined = [np.concatenate(ratios) for _, ratios in sorted(chosen.items())]
+    longest = max((len(ratios) for ratios in joined), default=0)
+    grid = (np.arange(longest) + 0.5) / max(longest, 1)
+    # A source with a handful of runs must not outweigh one with hundreds: it counts for at most five times its size.
+    return np.concatenate(
+        [np.quantile(ratios, grid[:: max(1, longest // (5 * len(ratios)))]) for ratios in joined] or [np.empty(0)]
+    )
+
+
+def edges(ratios: Floats) -> Document:
+    low, high = np.quantile(ratios, (0.05, 0.95))
+    return {
+        "low": round(float(np.exp(min(low, -0.05))), 3),
+        "high": round(float(np.exp(max(high, 0.05))), 3),
+        "cases": len(ratios),
+    }
+
+
+def errors_of(parts: Sequence[Judged], constants: Constants) -> list[Document]:
+    """Absolute percentage error of predictions, and how many observations the band holds, by source and metric."""
+    groups: dict[tuple[str, str], list[Judged]] = {}
+    for one in parts:
+        label = one.metric if one.statistic == SCALAR else f"{one.metric}.{one.statistic}"
+        groups.setdefault((one.source, label), []).append(one)
+    rows = []
+    for (source, label), some in sorted(groups.items()):
+        error = np.abs(np.expm1(-np.concatenate([one.ratios for one in some])))
+        inside = np.concatenate([held(one, constants) for one in some])
+        rows.append(
+            {
+                "source": source,
+                "metric": label,
+                "cases": len(error),
+                "median_percent": round(100 * float(np.median(error)), 1),
+                "mean_percent": round(100 * float(error.mean()), 1),
+                "band_coverage_percent": round(100 * float(inside.mean()), 1),
+            }
+        )
+    return rows
+
+
+def held(one: Judged, constants: Constants) -> NDArray[np.bool_]:
+    by_engine = constants.bands.get(f"{one.metric}.{one.statistic}", constants.bands.get(one.metric))
+    if by_engine is None:
+        return np.zeros(len(one.ratios), dtype=np.bool_)
+    band = by_engine.get(one.engine, by_engine[GENERAL])
+    return (one.ratios >= np.log(band.low)) & (one.ratios <= np.log(band.high))
+
+
+def run(cases: Sequence[Case], date: str) -> Document:
+    """The whole document: constants on all cases, bands and errors on cases that were held out."""
+    gpus = GPUCatalogue.load_builtin().specifications
+    prior = built_in_constants().model_dump(by_alias=False)
+    document = fit_all(copy.deepcopy(prior), by_kind(thinned(cases), gpus), gpus)
+    print("constants fitted on all cases", file=sys.stderr)
+    folds = fold_of(cases)
+    held_out: list[Judged] = []
+    for fold in range(FOLDS):
+        seen = [case for case, its in zip(cases, folds, strict=True) if its != fold]
+        unseen = [case for case, its in zip(cases, folds, strict=True) if its == fold]
+        constants = Constants.model_validate(fit_all(copy.deepcopy(prior), by_kind(thinned(seen), gpus), gpus))
+        held_out += judge(unseen, constants, gpus)
+        print(f"fold {fold + 1} of {FOLDS} judged", file=sys.stderr)
+    own = merged(held_out)
+    document["bands"] = {**prior["bands"], **bands_of(own, judge_strangers(cases, document, gpus))}
+    document["errors"] = []
+    document["errors"] = errors_of(own, Constants.model_validate(document))
+    document["date"] = date
+    document["data"] = sorted({source_of(case) for case in cases})
+    return document
+
+
+def judge_strangers(cases: Sequence[Case], document: Document, gpus: Mapping[str, GPUSpecification]) -> list[Judged]:
+    """Each engine predicted by a general prior that was fitted without it."""
+    constants = Constants.model_validate(document)
+    found: list[Judged] = []
+    for kind, engines, priors in KINDS:
+        data = by_kind(thinned(cases), gpus)[kind]
+        for engine in engines:
+            others = measured([case for case in data.cases if engine_name(constants, case.engine) != engine], gpus)
+            alone = copy.deepcopy(document)
+            alone[kind] = {GENERAL: alone[kind][GENERAL]}
+            alone = fitted(alone, others, kind, engine_parameters(kind, GENERAL, priors))
+            own = [case for case in data.cases if engine_name(constants, case.engine) == engine]
+            if own:
+                found += judge(own, Constants.model_validate(alone), gpus)
+    return found
+
+
+def write(document: Document, file: Path) -> None:
+    rounded = Constants.model_validate(significant_digits(document)).model_dump(by_alias=True, mode="json")
+    text = yaml.safe_dump(rounded, sort_keys=False, width=120, allow_unicode=True)
+    file.write_text(HEADER + text, encoding="utf-8")
+
+
+def significant_digits(value: Any) -> Any:
+    """Floats anywhere inside, to four significant digits: more would be a claim."""
+    if isinstance(value, float):
+        return significant_number(value, 4)
+    if isinstance(value, Mapping):
+        return {key: significant_digits(one) for key, one in value.items()}
+    return [significant_digits(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+HEADER = """# Constants of the performance model, written by benchmarks/accuracy/fit_constants.py: fit again, do not edit.
+# What each means: cost_model/berth_cost/engine_constants.py. Errors and bands are of models that the fit had not seen.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of <source>.jsonl.gz")
+    parser.add_argument("--to", type=Path, default=CONSTANTS_FILE, help="the file to write")
+    parser.add_argument("--date", required=True, help="of the fit, YYYY-MM-DD: it is written into the file")
+    arguments = parser.parse_args()
+    sources = read_cases(arguments.data)
+    if not sources:
+        print(f"no measured cases in {arguments.data}: nothing is fitted; name a folder with --data", file=sys.stderr)
+        return 1
+    write(run([case for cases in sources.values() for case in cases], arguments.date), arguments.to)
+    print(f"wrote {arguments.to}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
