@@ -26,19 +26,17 @@ class AsyncApi:
     """Context manager. ``follow`` keeps a picture of a list right over disconnections and restarts of the server."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = json.loads(kubeconfig.read_text())
-        cluster = config["clusters"][0]["cluster"]
-        self.server: str = cluster["server"]
-        self._authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        self._token: str = config["users"][0]["user"]["token"]
+        self.kubeconfig = kubeconfig
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        tls = ssl.create_default_context(cadata=self._authority)
+        config = json.loads(self.kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        tls = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
         self._session = aiohttp.ClientSession(
-            base_url=self.server,
+            base_url=cluster["server"],
             connector=aiohttp.TCPConnector(ssl=tls, limit=0),
-            headers={"Authorization": f"Bearer {self._token}"},
+            headers={"Authorization": f"Bearer {config['users'][0]['user']['token']}"},
         )
         self._free = asyncio.Semaphore(IN_FLIGHT)
         return self

@@ -80,6 +80,7 @@ class Images:
             entrypoint=("python", "-P", "-m", "berth_operator"),  # the Dockerfile's
             environment={
                 "PATH": f"{environment / 'bin'}:{SYSTEM_PATH}",
+                "HOME": "/",  # as container runtimes set it for a user that /etc/passwd does not know
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "PYTHONUNBUFFERED": "1",
                 "PYTHONPATH": str(POD_SITE),
@@ -163,5 +164,6 @@ def substitutions() -> list[str]:
         "Containers are sandboxed processes (bubblewrap); CPU, memory and disk limits are not enforced.",
         "Pods report 10.244.b.c but listen on 127.1.b.c, their POD_IP; Services 10.0.a.b answer on 127.200.a.b.",
         "NetworkPolicies are not enforced; there is no cluster DNS; mounted ConfigMaps do not follow later changes.",
+        "kubectl logs works on nodes; exec, attach, cp and port-forward do not.",
         "PersistentVolumeClaims are folders of this machine, without a size limit.",
     ]

@@ -60,12 +60,16 @@ class Kubelet:
 
     def logs(self, namespace: str, pod: str, container: str) -> list[Path]:
         """The logs of the container's attempts, oldest first, while the pod is there."""
+        folder = self.pod(namespace, pod).log(container, 0).parent
+        return sorted(folder.glob("*.log"), key=lambda log: int(log.stem))
+
+    def pod(self, namespace: str, name: str) -> Pod:
+        """Raises LookupError where no such pod is bound to a node."""
         for each in self.pods.values():
             metadata = each.document["metadata"]
-            if (metadata["namespace"], metadata["name"]) == (namespace, pod):
-                folder = each.log(container, 0).parent
-                return sorted(folder.glob("*.log"), key=lambda log: int(log.stem))
-        raise LookupError(f"no pod {namespace}/{pod} runs here")
+            if (metadata["namespace"], metadata["name"]) == (namespace, name):
+                return each
+        raise LookupError(f"no pod {namespace}/{name} runs here")
 
     def _on(self, node: str) -> list[Pod]:
         return [pod for pod in self.pods.values() if pod.document["spec"]["nodeName"] == node]

@@ -13,6 +13,7 @@ from async_api import AsyncApi
 from controlplane import ControlPlane
 from images import Images
 from kubelet import Kubelet
+from log_server import LogServer
 from pod import Surroundings
 from service_proxy import ServiceProxy
 from storage import Storage
@@ -110,6 +111,8 @@ class NodeComponents:
             self._loop.close()
 
     async def _run(self) -> None:
+        logs = LogServer(self.kubelet, self.plane.certificate, self.plane.key)
+        self.kubelet.port = await logs.start(self.plane.host)
         async with self.api, asyncio.TaskGroup() as group:
             for component in (self.kubelet, self.proxy, self._storage):
                 group.create_task(component.run())

@@ -51,7 +51,7 @@ class Volumes:
         return made
 
     async def require(self, pod: Object) -> None:
-        """For pods that are only played. Raises Missing where a ConfigMap or Secret that ``pod`` mounts is not there."""
+        """For pods that are only played. Raises Missing where a ConfigMap or Secret that they mount is not there."""
         namespace = pod["metadata"]["namespace"]
         for plural, name in _references(pod):
             path = f"/api/v1/namespaces/{namespace}/{plural}/{name}"
