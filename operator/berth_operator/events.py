@@ -63,7 +63,8 @@ def news(before: Iterable[Condition], after: Iterable[Condition]) -> list[News]:
     for kind in _TOLD:
         condition = now.get(kind)
         if condition is not None and _is_news(kind, known.get(kind), condition):
-            bad = condition.status == "False" or kind is ConditionType.STALLED
+            waiting = kind is ConditionType.READY and now.get(ConditionType.RECONCILING) is not None
+            bad = (condition.status == "False" and not waiting) or kind is ConditionType.STALLED
             each = News("Warning" if bad else "Normal", condition.reason, condition.type, condition.message)
             found.setdefault(condition.reason, each)
     return list(found.values())

@@ -36,18 +36,14 @@ def running(entry: Entry, now: datetime) -> Running:
     """One of our Deployments."""
     metadata, status = entry.thing["metadata"], entry.thing["status"]
     replicas, ready = int(entry.thing["spec"].get("replicas", 1)), int(status.get("readyReplicas", 0))
-    settled = (
-        int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0))
-        and int(status.get("updatedReplicas", 0)) == int(status.get("replicas", 0))
-        and not entry.deleting
-    )
     others = [owner for owner in entry.replica_owners if owner != REPLICAS_MANAGER]
     return Running(
         name=entry.name,
         revision=revision_of(entry) or "",
         replicas=replicas,
         ready=ready,
-        settled=settled,
+        seen=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
+        updated=int(status.get("updatedReplicas", 0)) == int(status.get("replicas", 0)),
         dead=ready == 0 and _unavailable_since(status, now - DEAD_AFTER),
         foreign_owner=others[0] if others else None,
         owned=REPLICAS_MANAGER in entry.replica_owners,

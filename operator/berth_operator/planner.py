@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from berth_scheduler.plan import plan
 
 from berth_operator.catalogues import Catalogues
 from berth_operator.gather import gather
 from berth_operator.pool_report import Held
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
+from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Policy, Pool, Snapshot, Toleration, Workload
 
 log = structlog.get_logger()

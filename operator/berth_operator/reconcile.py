@@ -102,6 +102,8 @@ class Reconciler:
         made = await self._advance(key, owner, planned)
         if isinstance(made.error, LostLeadership):
             raise made.error
+        if made.error is None and _is_lagging(made.progress) and _was_ready(owner, generation):
+            return Outcome("observing", generation, made.writes)  # what the Deployment says next is reported
         return await self._report(key, planned, self._judged(made, attempt))
 
     async def stall(self, key: str, message: str) -> None:
@@ -273,3 +275,16 @@ class Reconciler:
             raise
         except BerthmasterError as error:
             return Outcome("failed", generation, 1, error=error)
+
+
+def _is_lagging(progress: Progress) -> bool:
+    """Whether a Deployment's controller has not looked at what was just applied, so that its counts say nothing yet."""
+    return any(not each.seen for each in progress.deployments if each.name in progress.names)
+
+
+def _was_ready(owner: Entry, generation: int) -> bool:
+    """Whether the status says Ready about this very spec: it must not flicker while a controller catches up."""
+    conditions = read_conditions(owner.thing["status"])
+    return any(
+        (each.type, each.status, each.observed_generation) == ("Ready", "True", generation) for each in conditions
+    )

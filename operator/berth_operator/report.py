@@ -187,7 +187,7 @@ def _rollout(decision: Decision, progress: Progress) -> Finding:
     if progress.phase is None:
         return Finding(ConditionType.READY, "False", Reason.PENDING, "nothing is decided yet")
     if progress.phase is Phase.SETTLED:
-        message = f"all {wanted} replicas of revision {progress.revision} are ready"
+        message = f"{ready} of {wanted} replicas of revision {progress.revision} are ready"
         return Finding(ConditionType.READY, "True", Reason.REVISION_AVAILABLE, message)
     if progress.phase is Phase.DRAINING and ready >= wanted:
         message = f"revision {progress.revision} serves; an earlier one finishes its requests"

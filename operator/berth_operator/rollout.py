@@ -44,8 +44,10 @@ class Running:
     replicas: int
     """What it asks for now, whoever set that."""
     ready: int
-    settled: bool
-    """Its controller has seen the newest spec, and no pod of an earlier template is left."""
+    seen: bool = True
+    """Its controller has seen the newest spec: the counts are about that."""
+    updated: bool = True
+    """No pod of an earlier template is left."""
     dead: bool = False
     """Nothing of it has been available for so long that nobody would miss it."""
     foreign_owner: str | None = None
@@ -56,7 +58,7 @@ class Running:
     def available(self, wanted: int) -> bool:
         """All that is asked for is ready: what is planned, or what whoever took the replicas over asks for."""
         asked = self.replicas if self.foreign_owner else wanted
-        return self.settled and self.ready >= asked
+        return self.seen and self.updated and self.ready >= asked
 
 
 @dataclass(frozen=True, slots=True)
