@@ -1,0 +1,307 @@
+"""What measured runs of a model say about cases that were not measured.
+
+A run's residual, log(measured / predicted), is taken as a sample of how far the model is off, on a case that
+resembles the one asked for by ρ (0 to 1). Under a normal prior of deviation τ for such residuals and noise σ of a
+measurement, a run informs with precision 1 / (σ² + τ²·(1/ρ² − 1)): an exact run by 1/σ², an unlike one hardly at all.
+The factor is the precision-weighted mean, shrunk towards 1 by the prior; the band narrows by the posterior's share.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from berth_cost.case import Hardware, MeasuredPoint, Metrics, Percentiles
+from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
+from berth_cost.engine_constants import Constants, built_in_constants
+from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.performance import predict
+from berth_cost.prediction_table import SCALAR, PredictionTable
+
+PRIOR_DEVIATION = 0.30
+"""τ, in logs: what the model is off by on a deployment that nobody has measured."""
+MEASUREMENT_DEVIATION = 0.05
+"""σ, in logs: the same configuration measured again differs by 4 to 6 % (InferenceMAX repeats, BERT over TensorRT
+releases)."""
+LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5, 0.5, 0.7, 0.7
+"""ρ of a run that differs in that way alone; differences multiply."""
+LIKE_OTHER_LOAD_KIND = 0.7
+LOAD_REACH = 3.0
+"""e-folds of load, batch or length over which ρ falls to 1/e."""
+INDEPENDENT_RUNS = 2.0
+"""Runs of one deployment share most of their error: together they inform like this many of the best of them."""
+
+SERVICE, FIRST_TOKEN = "service", "first_token"
+TIME_METRICS = ("time_per_output_token_seconds", "latency_seconds", "end_to_end_seconds")
+RATE_METRICS = ("items_per_second", "output_tokens_per_second", "requests_per_second")
+JSON_NAMES = {
+    "time_per_output_token_seconds": "timePerOutputTokenSeconds",
+    "latency_seconds": "latencySeconds",
+    "end_to_end_seconds": "endToEndSeconds",
+    "time_to_first_token_seconds": "timeToFirstTokenSeconds",
+    "items_per_second": "itemsPerSecond",
+    "output_tokens_per_second": "outputTokensPerSecond",
+    "requests_per_second": "requestsPerSecond",
+}
+
+
+Kind = TypeVar("Kind")
+
+
+class CalibrationError(ValueError):
+    """A measured run names a GPU or a MIG profile that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one run says about some rows; shapes (n,)."""
+
+    likeness: Floats
+    """ρ, 0 where the run says nothing (no residual could be formed)."""
+    residual: dict[str, Floats]
+    """By group, log(measured / predicted)."""
+    same_deployment: Booleans
+    load_ratio: Floats
+    """log(load of the run / load asked for), nan where they are of different kinds."""
+
+
+def calibrated(
+    table: CaseTable,
+    measured: Iterable[tuple[Integers, Sequence[MeasuredPoint]]],
+    gpus: Mapping[str, GPUSpecification],
+    constants: Constants | None = None,
+) -> CaseTable:
+    """``table`` with its ``calibration`` filled. ``measured``: rows, and the runs of the model that those rows share.
+
+    What a run leaves out is as in each row. ``gpus`` by catalogue name. Raises :class:`CalibrationError`.
+    """
+    constants = constants or built_in_constants()
+    count = len(table)
+    factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
+    share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
+    grade = np.full(count, "estimated", dtype=object)
+    plain = replace(table, calibration=None)
+    for rows, points in measured:
+        if not len(rows) or not points:
+            continue
+        asked = plain.rows(rows)
+        evidence = [_evidence(asked, point, gpus, constants) for point in points]
+        for group in (SERVICE, FIRST_TOKEN):
+            factor[group][rows], share[group][rows] = _posterior(evidence, group)
+        grade[rows] = _grades(evidence)
+    return replace(table, calibration=Calibration(factor, share, grade))
+
+
+def _posterior(evidence: Sequence[Evidence], group: str) -> tuple[Floats, Floats]:
+    """(log factor, share of the band's width that is left), shapes (n,)."""
+    likeness = np.stack([one.likeness for one in evidence])
+    residual = np.stack([one.residual[group] for one in evidence])
+    usable = (likeness > 0) & np.isfinite(residual)
+    with np.errstate(divide="ignore"):
+        spread = PRIOR_DEVIATION**2 * (1 / likeness**2 - 1)
+    precision = np.where(usable, 1 / (MEASUREMENT_DEVIATION**2 + spread), 0.0)
+    total = precision.sum(axis=0)
+    informed = np.minimum(total, INDEPENDENT_RUNS * precision.max(axis=0))
+    prior = 1 / PRIOR_DEVIATION**2
+    mean = np.divide(
+        (precision * np.nan_to_num(residual)).sum(axis=0), total, out=np.zeros_like(total), where=total > 0
+    )
+    return mean * informed / (informed + prior), np.sqrt(prior / (informed + prior))
+
+
+def _grades(evidence: Sequence[Evidence]) -> Objects:
+    """measured: this very load was run; interpolated: runs of the deployment lie on both sides; calibrated: any run."""
+    says = np.stack([one.likeness > 0 for one in evidence])
+    same = np.stack([one.same_deployment for one in evidence]) & says
+    ratio = np.stack([one.load_ratio for one in evidence])
+    exact = (same & (np.abs(ratio) < 1e-6) & (np.stack([one.likeness for one in evidence]) > 0.999)).any(axis=0)
+    between = (same & (ratio <= 0)).any(axis=0) & (same & (ratio >= 0)).any(axis=0)
+    grades = np.full(says.shape[1], "estimated", dtype=object)
+    grades[says.any(axis=0)] = "calibrated"
+    grades[between] = "interpolated"
+    grades[exact] = "measured"
+    return grades
+
+
+def _evidence(
+    asked: CaseTable, point: MeasuredPoint, gpus: Mapping[str, GPUSpecification], constants: Constants
+) -> Evidence:
+    run = _as_run(asked, point, gpus)
+    answers = predict(run, constants)
+    service = _service_residual(point.metrics, answers)
+    first = _time_residual(point.metrics.time_to_first_token_seconds, "time_to_first_token_seconds", answers)
+    residual = {SERVICE: service, FIRST_TOKEN: np.where(np.isnan(first), service, first)}
+    # Near saturation a latency says more about the queue than about the service.
+    headroom = np.where(run.load_kind == LoadKind.OPEN, 1 - np.nan_to_num(answers.utilization), 1.0)
+    likeness = _likeness(asked, run) * headroom
+    return Evidence(
+        likeness=np.where(np.isfinite(residual[SERVICE]) | np.isfinite(residual[FIRST_TOKEN]), likeness, 0.0),
+        residual=residual,
+        same_deployment=_same_deployment(asked, run),
+        load_ratio=_load_ratio(asked, run),
+    )
+
+
+def _service_residual(metrics: Metrics, answers: PredictionTable) -> Floats:
+    """Of the first metric that tells service times: a time, else a rate (which is their inverse)."""
+    for name in TIME_METRICS:
+        residual = _time_residual(getattr(metrics, name), name, answers)
+        if np.isfinite(residual).any():
+            return residual
+    for name in RATE_METRICS:
+        value = getattr(metrics, name)
+        if value is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.asarray(np.log(answers.point[JSON_NAMES[name]][SCALAR] / value), dtype=np.float64)
+    return np.full(len(answers.feasible), np.nan)
+
+
+def _time_residual(observed: Percentiles | None, name: str, answers: PredictionTable) -> Floats:
+    """log(measured / predicted) of the most central statistic that was measured; nan without any."""
+    for statistic in ("mean", "p50", "p90", "p95", "p99"):
+        value = None if observed is None else getattr(observed, statistic)
+        if value is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.asarray(np.log(value / answers.point[JSON_NAMES[name]][statistic]), dtype=np.float64)
+    return np.full(len(answers.feasible), np.nan)
+
+
+def _likeness(asked: CaseTable, run: CaseTable) -> Floats:
+    """ρ of run and row, shape (n,)."""
+    likeness = np.where(_same_gpu(asked, run), 1.0, LIKE_OTHER_GPU)
+    likeness = likeness * np.where(_same_engine(asked, run), 1.0, LIKE_OTHER_ENGINE)
+    likeness = likeness * np.where(_same_precision(asked, run), 1.0, LIKE_OTHER_PRECISION)
+    likeness = likeness * np.where(_same_split(asked, run), 1.0, LIKE_OTHER_SPLIT)
+    ratio = _load_ratio(asked, run)
+    near = np.exp(-np.abs(np.nan_to_num(ratio)) / LOAD_REACH)
+    likeness = likeness * np.where(np.isnan(ratio), LIKE_OTHER_LOAD_KIND, near)
+    for name in ("input_tokens", "output_tokens", "items_per_request", "maximum_batch_size", "instances"):
+        distance = np.abs(np.log(getattr(run, name) / getattr(asked, name)))
+        likeness = likeness * np.exp(-np.nan_to_num(distance) / LOAD_REACH)
+    return np.asarray(likeness, dtype=np.float64)
+
+
+def _same_split(asked: CaseTable, run: CaseTable) -> Booleans:
+    names = ("gpu_count", "tensor", "pipeline", "expert")
+    alike = [getattr(run, name) == getattr(asked, name) for name in names]
+    return np.asarray(np.logical_and.reduce(alike), dtype=np.bool_)
+
+
+def _same_gpu(asked: CaseTable, run: CaseTable) -> Booleans:
+    gpus = _same(asked.gpus, asked.gpu_index, run.gpus, run.gpu_index)
+    return gpus & _same(asked.slices, asked.slice_index, run.slices, run.slice_index)
+
+
+def _same_engine(asked: CaseTable, run: CaseTable) -> Booleans:
+    return _same(asked.engines, asked.engine_index, run.engines, run.engine_index)
+
+
+def _same_precision(asked: CaseTable, run: CaseTable) -> Booleans:
+    return _same(asked.precisions, asked.precision_index, run.precisions, run.precision_index)
+
+
+def _same(ours: Sequence[object], our_index: Integers, theirs: Sequence[object], their_index: Integers) -> Booleans:
+    """Whether the categories of each row are equal: a table may name one category several times."""
+    distinct: list[object] = []
+    for one in (*ours, *theirs):
+        if one not in distinct:
+            distinct.append(one)
+    our_key = np.array([distinct.index(one) for one in ours])
+    their_key = np.array([distinct.index(one) for one in theirs])
+    return np.asarray(our_key[our_index] == their_key[their_index], dtype=np.bool_)
+
+
+def _same_deployment(asked: CaseTable, run: CaseTable) -> Booleans:
+    alike = _same_gpu(asked, run) & _same_engine(asked, run) & _same_precision(asked, run)
+    alike = alike & _same_split(asked, run) & (asked.instances == run.instances)
+    return np.asarray(alike, dtype=np.bool_)
+
+
+def _load_ratio(asked: CaseTable, run: CaseTable) -> Floats:
+    """log of the loads' ratio where both are of one kind; 0 for two saturated ones, nan for different kinds."""
+    ratio = np.full(len(asked), np.nan)
+    same = asked.load_kind == run.load_kind
+    for kind, name in (
+        (LoadKind.CLOSED, "concurrency"),
+        (LoadKind.OPEN, "requests_per_second"),
+        (LoadKind.BATCH, "batch_size"),
+    ):
+        chosen = same & (asked.load_kind == kind)
+        ratio[chosen] = np.log(getattr(run, name)[chosen] / getattr(asked, name)[chosen])
+    ratio[same & (asked.load_kind == LoadKind.SATURATED)] = 0.0
+    return ratio
+
+
+def _as_run(asked: CaseTable, point: MeasuredPoint, gpus: Mapping[str, GPUSpecification]) -> CaseTable:
+    """The rows of ``asked`` with what the run states in place of their own."""
+    changed: dict[str, object] = {}
+    count = len(asked)
+
+    def every(value: float | None) -> Floats:
+        return np.full(count, np.nan if value is None else value)
+
+    def each(value: int) -> Integers:
+        return np.full(count, value, dtype=np.int64)
+
+    if point.hardware is not None:
+        changed |= _hardware(asked, point.hardware, gpus)
+    if point.precision is not None:
+        changed["precisions"], index = _with(asked.precisions, point.precision)
+        changed["precision_index"] = each(index)
+    if point.engine is not None:
+        changed["engines"], index = _with(asked.engines, point.engine)
+        changed["engine_index"] = each(index)
+    if point.parallelism is not None:
+        changed |= {name: each(getattr(point.parallelism, name)) for name in ("tensor", "pipeline", "expert")}
+    if point.serving is not None:
+        changed |= {
+            "maximum_batch_size": every(point.serving.maximum_batch_size),
+            "maximum_batched_tokens": every(point.serving.maximum_batched_tokens),
+            "instances": each(point.serving.instances),
+            "dynamic_batching": np.full(count, point.serving.dynamic_batching),
+            "maximum_queue_delay_seconds": every(point.serving.maximum_queue_delay_microseconds * 1e-6),
+        }
+    if point.load is not None:
+        changed |= {
+            "load_kind": each(int(LoadKind[point.load.kind.upper()])),
+            "concurrency": every(point.load.concurrency),
+            "requests_per_second": every(point.load.requests_per_second),
+            "burstiness": every(point.load.burstiness),
+            "batch_size": every(point.load.batch_size),
+        }
+    if point.request is not None:
+        changed |= {
+            "input_tokens": every(point.request.input_tokens),
+            "input_tokens_p95": every(None),
+            "output_tokens": every(point.request.output_tokens),
+            "items_per_request": every(point.request.items_per_request),
+            "shared_prefix_tokens": every(point.request.shared_prefix_tokens),
+        }
+    return replace(asked, **changed)  # type: ignore[arg-type]  # names and types are those of the columns above
+
+
+def _hardware(asked: CaseTable, hardware: Hardware, gpus: Mapping[str, GPUSpecification]) -> dict[str, object]:
+    gpu = hardware.gpu_specification or gpus.get(hardware.gpu)
+    if gpu is None:
+        raise CalibrationError(f"measured: hardware.gpu {hardware.gpu!r} is not a GPU of the catalogue")
+    profile = None if hardware.mig_profile is None else gpu.mig_profile(hardware.mig_profile)
+    if hardware.mig_profile is not None and profile is None:
+        raise CalibrationError(f"measured: {gpu.name} has no MIG profile {hardware.mig_profile!r}")
+    kinds, gpu_index = _with(asked.gpus, gpu)
+    slices, slice_index = _with(asked.slices, profile)
+    count = len(asked)
+    return {
+        "gpus": kinds,
+        "gpu_index": np.full(count, gpu_index, dtype=np.int64),
+        "slices": slices,
+        "slice_index": np.full(count, slice_index, dtype=np.int64),
+        "gpu_count": np.full(count, hardware.gpu_count, dtype=np.int64),
+    }
+
+
+def _with(categories: tuple[Kind, ...], value: Kind) -> tuple[tuple[Kind, ...], int]:
+    """The categories with ``value`` among them, and where it is."""
+    if value in categories:
+        return categories, categories.index(value)
+    return (*categories, value), len(categories)
