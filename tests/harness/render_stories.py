@@ -65,14 +65,15 @@ class Story:
     def with_platform(self, **changes: Any) -> "Story":
         return self.but(platform=Platform.model_validate({**self.platform.model_dump(by_alias=False), **changes}))
 
-    def with_spec(self, path: str, value: Any) -> "Story":
-        """``with_spec("model.variants.0.source.image.reference", …)``: the manifest with one field changed."""
+    def with_spec(self, changes: Mapping[str, Any]) -> "Story":
+        """``with_spec({"model.variants.0.source.image.reference": …})``: the manifest with some fields changed."""
         manifest = self.workload.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"status"})
-        *parents, last = path.split(".")
-        place: Any = manifest["spec"]
-        for part in parents:
-            place = place[int(part)] if part.isdigit() else place.setdefault(part, {})
-        place[last] = value
+        for path, value in changes.items():
+            *parents, last = path.split(".")
+            place: Any = manifest["spec"]
+            for part in parents:
+                place = place[int(part)] if part.isdigit() else place.setdefault(part, {})
+            place[last] = value
         return self.but(workload=parse_workload(manifest))
 
 

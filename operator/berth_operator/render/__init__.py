@@ -4,11 +4,12 @@ One Deployment per berth of a revision; per workload one Service and a headless 
 budget, a NetworkPolicy and, where that kind exists, a PodMonitor; per revision one ConfigMap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from berth_operator import labels
+from berth_operator.api.conditions import Reason
 from berth_operator.api.v1alpha1 import InferenceWorkload
 from berth_operator.platform import Platform
 from berth_operator.render import hashes, model_config, names, repository
@@ -143,22 +144,21 @@ def _config_map(order: Order, name: str, revision: str, data: Mapping[str, str])
 
 
 def _check(order: Order, decision: Decision, pools: Mapping[str, Pool]) -> None:
-    """Raises :class:`Unrenderable` with every problem of every berth."""
-    problems: list[Problem] = []
+    """Raises :class:`Unrenderable` with every problem of every berth, each once."""
+    found = [problem for berth in decision.berths for problem in _problems(order, berth, pools)]
     if not decision.berths:
-        problems.append(
-            Problem(reason=decision.reason, message=f"{decision.workload} has no berth: {decision.message}")
-        )
-    precisions = {variant.precision for variant in order.workload.spec.model.variants}
-    for berth in decision.berths:
-        if berth.pool not in pools:
-            problems.append(Problem(reason="PoolGone", message=f"pool {berth.pool} of the decision is gone: plan anew"))
-        if berth.precision not in precisions:
-            message = f"no variant of precision {berth.precision} is in spec.model.variants any more: plan anew"
-            problems.append(Problem(reason="VariantGone", message=message))
-        problems.extend(lint(model_config.model_config(order, berth), _circumstances(order, berth)))
-    if problems:
-        raise Unrenderable(tuple(dict.fromkeys(problems)))
+        found = [Problem(reason=decision.reason, message=f"{decision.workload} has no berth: {decision.message}")]
+    if found:
+        raise Unrenderable(tuple(dict.fromkeys(found)))
+
+
+def _problems(order: Order, berth: Berth, pools: Mapping[str, Pool]) -> Iterator[Problem]:
+    if berth.pool not in pools:
+        yield Problem(reason=Reason.RETRYING, message=f"pool {berth.pool} of the decision is gone: plan anew")
+    if all(variant.precision != berth.precision for variant in order.workload.spec.model.variants):
+        message = f"spec.model.variants has no {berth.precision} any more, which the decision chose: plan anew"
+        yield Problem(reason=Reason.RETRYING, message=message)
+    yield from lint(model_config.model_config(order, berth), _circumstances(order, berth))
 
 
 def _circumstances(order: Order, berth: Berth) -> Circumstances:

@@ -59,6 +59,7 @@ def form(order: Order, berth: Berth, files: Mapping[str, str]) -> dict[str, Any]
     nowhere = Configuration("", {path: path for path in files})
     return {
         "gpu": berth.gpu,
+        "precision": berth.precision,  # two precisions may lie at one path, and be told apart by nothing else
         "template": pod_template(order, berth, NEUTRAL, nowhere),
         "files": dict(files),
     }

@@ -10,9 +10,8 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
+from berth_operator.api.conditions import Reason
 from berth_scheduler.snapshot import Problem
-
-REASON = "InvalidModel"
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,11 @@ Rule = Callable[[Any, Circumstances], Iterator[str]]
 
 def lint(config: Any, circumstances: Circumstances) -> tuple[Problem, ...]:
     """Every rule that ``config`` (a ``ModelConfig``) breaks, in the order of :data:`RULES`; empty when it is good."""
-    return tuple(Problem(reason=REASON, message=message) for rule in RULES for message in rule(config, circumstances))
+    return tuple(
+        Problem(reason=Reason.INVALID_SPEC, message=message)
+        for rule in RULES
+        for message in rule(config, circumstances)
+    )
 
 
 # --- who and what ------------------------------------------------------------------------------------------------

@@ -8,22 +8,8 @@ from math import ceil
 
 from berth_operator.render.model_config import builds_tensorrt
 from berth_operator.render.order import Order
+from berth_operator.replica_resources import weight_bytes
 from berth_scheduler.snapshot import Berth
-
-BITS = {
-    "fp32": 32,
-    "tf32": 32,
-    "fp16": 16,
-    "bf16": 16,
-    "fp8": 8,
-    "int8": 8,
-    "int8-sparse": 8,
-    "int8-weight": 8,
-    "fp4": 4,
-    "mxfp4": 4,
-    "int4-weight": 4,
-}
-"""Of a weight in its artefact, by precision; scales and what stays unquantised are within the rounding below."""
 
 _STEP_SECONDS = 60
 PULL_SECONDS = 1200
@@ -33,12 +19,11 @@ PULL_SECONDS = 1200
 def startup_seconds(order: Order, berth: Berth) -> int:
     """The budget in seconds, a multiple of a minute: a slightly different parameter count must not start a rollout."""
     platform = order.platform
-    parameters = _parameters(order)
-    if parameters is None:
+    weights = weight_bytes(order.planned.model, (berth.precision,))
+    if weights is None:
         loading = float(platform.startup_seconds_of_unknown_weights)
     else:
-        weight_bytes = parameters * BITS[berth.precision] / 8
-        loading = platform.startup_base_seconds + weight_bytes / platform.load_bytes_per_second
+        loading = platform.startup_base_seconds + weights / platform.load_bytes_per_second
     if builds_tensorrt(order, berth):
         loading += platform.tensorrt_build_seconds
     return ceil(loading / _STEP_SECONDS) * _STEP_SECONDS
@@ -46,12 +31,3 @@ def startup_seconds(order: Order, berth: Berth) -> int:
 
 def progress_deadline_seconds(order: Order, berth: Berth) -> int:
     return startup_seconds(order, berth) + PULL_SECONDS
-
-
-def _parameters(order: Order) -> float | None:
-    model = order.planned.model
-    if model is None:
-        return None
-    if model.transformer is not None:
-        return model.transformer.parameters
-    return model.dense.parameters if model.dense is not None else None
