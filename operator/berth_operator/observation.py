@@ -45,7 +45,7 @@ def running(entry: Entry, now: datetime) -> Running:
         seen=int(status.get("observedGeneration", 0)) >= int(metadata.get("generation", 0)),
         updated=int(status.get("updatedReplicas", 0)) == int(status.get("replicas", 0)),
         dead=ready == 0 and _unavailable_since(status, now - DEAD_AFTER),
-        foreign_owner=others[0] if others else None,
+        other_owner=others[0] if others else None,
         owned=REPLICAS_MANAGER in entry.replica_owners,
     )
 

@@ -134,12 +134,13 @@ def _available(progress: Progress) -> Finding:
 
 
 def _autoscaling(decision: Decision, progress: Progress) -> Finding:
-    taken = [each for each in progress.deployments if each.foreign_owner]
+    wanted = {name: berth.replicas for name, berth in zip(progress.names, decision.berths, strict=False)}
+    taken = [each for each in progress.deployments if each.name in wanted and each.taken(wanted[each.name])]
     if taken:
         first = min(taken, key=lambda each: each.name)
         message = (
-            f"replicas of {first.name} are set by {first.foreign_owner} (to {first.replicas}) and left alone; "
-            "docs/how-to/replicas.md says how to hand them back"
+            f"replicas of {first.name} are set by {first.other_owner}: {first.replicas}, planned {wanted[first.name]}; "
+            "left alone until handed back, see docs/how-to/replicas.md"
         )
         return Finding(ConditionType.AUTOSCALING, "False", Reason.REPLICAS_OWNED_BY_OTHER, message)
     if decision.placed or progress.deployments:

@@ -50,14 +50,18 @@ class Running:
     """No pod of an earlier template is left."""
     dead: bool = False
     """Nothing of it has been available for so long that nobody would miss it."""
-    foreign_owner: str | None = None
-    """Who else sets its replicas."""
+    other_owner: str | None = None
+    """The field manager of somebody else who set its replicas."""
     owned: bool = True
-    """We set its replicas."""
+    """We set its replicas. With ``other_owner``: somebody handed them back by setting them in our name."""
+
+    def taken(self, wanted: int) -> bool:
+        """Somebody else decides about its replicas, and not as we would: they are left alone."""
+        return self.other_owner is not None and (not self.owned or self.replicas != wanted)
 
     def available(self, wanted: int) -> bool:
         """All that is asked for is ready: what is planned, or what whoever took the replicas over asks for."""
-        asked = self.replicas if self.foreign_owner else wanted
+        asked = self.replicas if self.taken(wanted) else wanted
         return self.seen and self.updated and self.ready >= asked
 
 
@@ -194,7 +198,7 @@ def _to_set(observed: Observed, name: str, count: int) -> bool:
     found = next((each for each in observed.deployments if each.name == name), None)
     if found is None:
         return True
-    return found.foreign_owner is None and (found.replicas != count or not found.owned)
+    return not found.taken(count) and (found.replicas != count or not found.owned)
 
 
 def _shrinks(mine: Mapping[str, Running], name: str, count: int) -> bool:
