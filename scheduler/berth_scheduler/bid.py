@@ -12,7 +12,6 @@ from berth_scheduler.cost import usd_per_month
 from berth_scheduler.decision import Constraint
 from berth_scheduler.groups import replicas_for
 from berth_scheduler.incumbent import Continuation, Incumbent, continue_in_place, settle_in_place
-from berth_scheduler.rank import knee_row
 from berth_scheduler.snapshot import Berth
 from berth_scheduler.survey import Survey
 
@@ -135,20 +134,6 @@ def hold(found: Survey, index: int, bid: Bid, room: Room) -> None:
         settle_in_place(workload, found.incumbents[index], bid.in_place, found.supply, room)
 
 
-def batching_row(found: Survey, option: int) -> int:
-    """The row of the option's cell that batches it: enough for its replica count, and not past the knee."""
-    options, sizing = found.options, found.sizing
-    workload = found.workloads[int(options.workload[option])]
-    rows = sizing.rows_of_cell(int(options.cell[option]))
-    sustainable = sizing.requests_per_second[rows]
-    needed = replicas_for(
-        np.array(workload.traffic.requests_per_second), sustainable, np.array(float(workload.minimum_replicas))
-    )
-    enough = needed <= options.replicas[option]
-    first: int = rows.start
-    return first + knee_row(sustainable, sizing.rows.instances[rows], sizing.rows.maximum_batch_size[rows], enough)
-
-
 def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, int], ...]) -> tuple[Berth, ...]:
     """One berth a pool, by pool name."""
     options, rows = found.options, found.sizing.rows
@@ -178,6 +163,7 @@ def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, i
 
 
 def replicas_of_row(found: Survey, index: int, row: int) -> float:
+    """Replicas that a workload needs if it is batched like this row; inf where that carries nothing."""
     workload = found.workloads[index]
     answer = replicas_for(
         np.array([workload.traffic.requests_per_second]),

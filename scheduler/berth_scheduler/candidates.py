@@ -48,9 +48,9 @@ class SizingProblem:
     maximum_context_tokens: int | None
     burstiness: float
     items_per_request: int
-    input_tokens: float
-    input_tokens_p95: float
-    output_tokens: float
+    input_tokens: float | None
+    input_tokens_p95: float | None
+    output_tokens: float | None
     latency: tuple[LatencyObjective, ...]
 
     @property
@@ -77,9 +77,9 @@ def problem_of(workload: Workload) -> SizingProblem | None:
         maximum_context_tokens=workload.maximum_context_tokens,
         burstiness=traffic.burstiness,
         items_per_request=traffic.items_per_request,
-        input_tokens=given.mean if given else float("nan"),
-        input_tokens_p95=(given.p95 or float("nan")) if given else float("nan"),
-        output_tokens=made.mean if made else float("nan"),
+        input_tokens=given.mean if given else None,
+        input_tokens_p95=given.p95 if given else None,
+        output_tokens=made.mean if made else None,
         latency=tuple(sorted(workload.latency, key=lambda one: (one.metric, one.statistic, one.limit_seconds))),
     )
 

@@ -241,10 +241,13 @@ class Room:
 
     pools: list[PoolRoom]
     holdings: dict[str, list[Holding]] = field(default_factory=dict)
+    units: list[dict[str, int]] = field(default_factory=list)
+    """GPUs or slices held, by pool, then by workload."""
 
     @classmethod
     def of(cls, pools: Iterable[Pool]) -> "Room":
-        return cls([PoolRoom(pool) for pool in pools])
+        rooms = [PoolRoom(pool) for pool in pools]
+        return cls(rooms, units=[{} for _ in rooms])
 
     def slots(self, offer: Offer, need: Need, reach: Reach) -> Slots:
         return self.pools[offer.pool_index].slots(need, reach)
@@ -252,11 +255,14 @@ class Room:
     def hold(self, workload: str, holding: Holding) -> None:
         self.pools[holding.pool_index].take(holding.need, holding.nodes, holding.counts)
         self.holdings.setdefault(workload, []).append(holding)
+        units = self.units[holding.pool_index]
+        units[workload] = units.get(workload, 0) + holding.need.units * holding.replicas
 
     def release(self, workload: str) -> list[Holding]:
         """Give back all that is held for a workload, and say what it was."""
         released = self.holdings.pop(workload, [])
         for holding in released:
+            self.units[holding.pool_index].pop(workload, None)
             self.pools[holding.pool_index].take(holding.need, holding.nodes, [-count for count in holding.counts])
         return released
 
@@ -285,10 +291,5 @@ class Room:
 
     def holders(self, pool_index: int) -> list[tuple[str, int]]:
         """Who holds how many GPUs or slices of a pool, most first, then by name."""
-        held = {
-            workload: sum(
-                holding.need.units * holding.replicas for holding in holdings if holding.pool_index == pool_index
-            )
-            for workload, holdings in self.holdings.items()
-        }
-        return sorted(((key, units) for key, units in held.items() if units), key=lambda entry: (-entry[1], entry[0]))
+        held = ((key, units) for key, units in self.units[pool_index].items() if units)
+        return sorted(held, key=lambda entry: (-entry[1], entry[0]))

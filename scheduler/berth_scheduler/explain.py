@@ -10,6 +10,7 @@ from berth_scheduler.decision import Constraint, Cost, Decision, Transition
 from berth_scheduler.snapshot import Workload
 from berth_scheduler.wording import (
     LATENCY_PARTS,
+    band,
     berths_phrase,
     dollars,
     duration,
@@ -20,7 +21,7 @@ from berth_scheduler.wording import (
 
 
 class ObjectiveLine(Record):
-    """One objective: what is asked, what is predicted with its 90 % band, and how that is known.
+    """One objective: what is asked, what is predicted with its 90 % band in the same unit, and how that is known.
 
     ``holds`` is judged on the pessimistic edge of the band; None where there is nothing to judge by.
     """
@@ -85,12 +86,14 @@ def explain(decision: Decision, workload: Workload) -> Explanation:
 
 def _explain_unplaced(decision: Decision, workload: Workload) -> Explanation:
     short, _, detail = decision.message.partition(": ")
+    if decision.rejected and not decision.waiting_for_capacity:
+        detail = decision.rejected[0].message
     runs = any(one.serving for one in workload.running)
     closing = "What runs keeps running; nothing else was changed." if runs else "Nothing was deployed."
     return Explanation(
         workload=decision.workload,
         placed=False,
-        headline=f"{decision.workload} cannot be placed: {short}.",
+        headline=f"{decision.workload} cannot be placed{' yet' if decision.waiting_for_capacity else ''}: {short}.",
         because=detail or None,
         objectives=tuple(_asked(workload)),
         why_not=tuple(one.message for one in decision.rejected),
@@ -176,7 +179,7 @@ def _latency(prediction: Prediction | None, metric: str, statistic: str, limit_s
     low, high = bands[statistic]
     return {
         "predicted": duration(points[statistic]),
-        "band": f"{duration(low)}–{duration(high)}",
+        "band": band(points[statistic], low, high),
         "evidence": prediction.evidence,
         "holds": high <= limit_seconds,
     }

@@ -12,9 +12,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from berth_scheduler.bid import Bid, Lost, batching_row, berths_of, best_bid, hold, option_like, replicas_of_row
+from berth_scheduler.bid import Bid, Lost, berths_of, best_bid, hold, offers_of, option_like, replicas_of_row
 from berth_scheduler.capacity import Room
-from berth_scheduler.decision import Transition
+from berth_scheduler.decision import Constraint, Transition
 from berth_scheduler.incumbent import Incumbent, continue_in_place, settle_in_place
 from berth_scheduler.rank import regret
 from berth_scheduler.snapshot import Berth, Workload
@@ -119,7 +119,7 @@ def _serve(found: Survey, index: int, plan: FleetPlan) -> None:
     running = room.release(workload.key)
     bid = best_bid(found, index, room, plan.lost, in_place=False) if running else None
     if bid is None:
-        plan.held_at_turn[index] = {pool: room.holders(pool) for pool in range(len(room.pools))}
+        plan.held_at_turn[index] = _holders(found, index, plan)
         for holding in running:
             room.hold(workload.key, holding)
         return
@@ -129,8 +129,19 @@ def _serve(found: Survey, index: int, plan: FleetPlan) -> None:
     plan.choices[index] = choice_of(found, index, bid, transition)
 
 
+def _holders(found: Survey, index: int, plan: FleetPlan) -> dict[int, list[tuple[str, int]]]:
+    """Who holds the pools in which the workload's options found no room."""
+    short = [
+        option
+        for option in found.options.of_workload(index)
+        if option in plan.lost and plan.lost[option].constraint is Constraint.CAPACITY
+    ]
+    pools = {found.supply.offers[offer].pool_index for option in short for offer in offers_of(found, option)}
+    return {pool: plan.room.holders(pool) for pool in sorted(pools)}
+
+
 def choice_of(found: Survey, index: int, bid: Bid, transition: Transition) -> Choice:
-    row = found.incumbent_rows[index] if bid.in_place else batching_row(found, bid.option)
+    row = found.incumbent_rows[index] if bid.in_place else int(found.batching[bid.option])
     return Choice(
         option=bid.option,
         row=row,

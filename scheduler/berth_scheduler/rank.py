@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost.rounding import significant
-from berth_scheduler.candidates import Lots
-from berth_scheduler.groups import Groups
+from berth_scheduler.candidates import Lots, ragged
+from berth_scheduler.groups import Groups, replicas_for
+from berth_scheduler.sizing import Sizing
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -145,8 +146,20 @@ def regret(options: Options, workload: int) -> float:
     return float("inf")
 
 
-def knee_row(requests_per_second: Floats, instances: Integers, batch: Integers, enough: NDArray[np.bool_]) -> int:
-    """Of the rows of a cell that are ``enough``: the fewest instances, then the smallest batch, within the knee."""
-    within = enough & (requests_per_second >= KNEE * requests_per_second[enough].max())
-    order = np.lexsort((-requests_per_second, batch, instances))
-    return int(order[within[order]][0])
+def batching_rows(found: Options, lots: Lots, sizing: Sizing) -> Integers:
+    """The sizing row that batches each option (options,).
+
+    Of the rows of its cell that carry the rate on the option's replicas, those within the knee of the best; of these
+    the fewest instances, then the smallest batch, which is the order in which a cell's rows lie.
+    """
+    rate = np.array([workload.traffic.requests_per_second for workload in lots.workloads])[found.workload]
+    least = np.array([workload.minimum_replicas for workload in lots.workloads], dtype=np.float64)[found.workload]
+    first = sizing.rows.first[found.cell]
+    option, place = ragged(sizing.rows.first[found.cell + 1] - first)
+    row = first[option] + place
+    sustainable = sizing.requests_per_second[row]
+    enough = replicas_for(rate[option], sustainable, least[option]) <= found.replicas[option]
+    within = enough & (sustainable >= KNEE * sizing.best_requests_per_second[found.cell][option])
+    chosen = np.flatnonzero(within)
+    _, first_within = np.unique(option[chosen], return_index=True)
+    return row[chosen[first_within]]

@@ -25,6 +25,8 @@ class Miss:
     """The nearest miss of one group, in the constraint's unit (nan: not a number)."""
 
     lot: int
+    offer: int
+    variant: int
     constraint: Constraint
     value: float
     limit: float
@@ -53,9 +55,11 @@ def nearest_misses(found: Survey, plan: FleetPlan) -> list[list[Miss]]:
     nearest = nearest[np.lexsort((nearest, factor[nearest], -code[nearest], lots.workload[nearest]))]
 
     misses: list[list[Miss]] = [[] for _ in lots.workloads]
-    columns = (nearest, lots.workload[nearest], code[nearest], value[nearest], limit[nearest])
-    for lot, workload, number, got, allowed in zip(*(column.tolist() for column in columns), strict=True):
-        misses[workload].append(Miss(lot, CONSTRAINTS[number], got, allowed))
+    whose = lots.workload[nearest].tolist()
+    columns = (nearest, lots.offer[nearest], lots.variant[nearest], code[nearest], value[nearest], limit[nearest])
+    for workload, *what in zip(whose, *(column.tolist() for column in columns), strict=True):
+        lot, offer, variant, number, got, allowed = what
+        misses[workload].append(Miss(lot, offer, variant, CONSTRAINTS[number], got, allowed))
     return misses
 
 

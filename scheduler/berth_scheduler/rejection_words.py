@@ -35,32 +35,18 @@ LONE_REQUESTS_PER_SECOND = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A miss with what its message needs to know. ``point`` is its prediction's place, where it has one."""
+    """A miss with what its message needs to know. ``place`` is its prediction's, -1 where it has none."""
 
     found: Survey
     miss: Miss
+    workload: Workload
+    variant: Variant
+    offer: Offer
+    shape: Shape | None
     predicted: PredictionTable | None
     place: int
-
-    @property
-    def workload(self) -> Workload:
-        return self.found.workloads[int(self.found.lots.workload[self.miss.lot])]
-
-    @property
-    def variant(self) -> Variant:
-        return self.workload.variants[int(self.found.lots.variant[self.miss.lot])]
-
-    @property
-    def offer(self) -> Offer:
-        return self.found.supply.offers[int(self.found.lots.offer[self.miss.lot])]
-
-    @property
-    def shape(self) -> Shape | None:
-        return None if self.offer.shape == NO_SHAPE else self.found.supply.shapes[self.offer.shape]
-
-    @property
-    def gpu(self) -> str:
-        return self.shape.gpu.name if self.shape else "its GPU"
+    refusals: dict[tuple[int, str, str], str]
+    """Why a precision does not run, by (shape, precision, backend): the same for many workloads."""
 
     @property
     def row(self) -> int:
@@ -100,8 +86,17 @@ def rejections_of(found: Survey, misses: Sequence[Sequence[Miss]]) -> list[tuple
         if rate is not None:
             places[miss.lot] = asked.setdefault((_telling_row(found, miss), rate), len(asked))
     predicted = found.sizing.predict([row for row, _ in asked], [rate for _, rate in asked]) if asked else None
+    refusals: dict[tuple[int, str, str], str] = {}
+
+    def missed(workload: Workload, miss: Miss) -> Missed:
+        offer = found.supply.offers[miss.offer]
+        shape = None if offer.shape == NO_SHAPE else found.supply.shapes[offer.shape]
+        variant = workload.variants[miss.variant]
+        return Missed(found, miss, workload, variant, offer, shape, predicted, places.get(miss.lot, -1), refusals)
+
     return [
-        tuple(_rejection(Missed(found, one, predicted, places.get(one.lot, -1))) for one in mine) for mine in misses
+        tuple(_rejection(missed(workload, miss)) for miss in mine)
+        for workload, mine in zip(found.workloads, misses, strict=True)
     ]
 
 
@@ -178,7 +173,7 @@ def _pool(missed: Missed) -> Told:
 
 def _gpu(missed: Missed) -> Told:
     placement = missed.workload.placement
-    if missed.gpu in placement.deny:
+    if missed.shape and missed.shape.gpu.name in placement.deny:
         return Told("denied by placement.gpus.deny")
     return Told(f"not in placement.gpus.allow ({', '.join(placement.allow or ())})")
 
@@ -194,8 +189,12 @@ def _sharing(missed: Missed) -> Told:
 
 def _precision(missed: Missed) -> Told:
     assert missed.shape is not None
-    refusal = supported(missed.shape.gpu, missed.variant.precision, missed.workload.backend)
-    return Told(refusal.message if refusal else missed.model_words)
+    precision, backend = missed.variant.precision, missed.workload.backend
+    key = (missed.offer.shape, precision, backend)
+    if key not in missed.refusals:
+        refusal = supported(missed.shape.gpu, precision, backend)
+        missed.refusals[key] = refusal.message if refusal else missed.model_words
+    return Told(missed.refusals[key])
 
 
 def _quality(missed: Missed) -> Told:

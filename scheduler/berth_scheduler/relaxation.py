@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from berth_scheduler.bid import Bid, batching_row, berths_of, best_bid
+from berth_scheduler.bid import Bid, berths_of, best_bid
 from berth_scheduler.capacity import Room
 from berth_scheduler.cost import money, usd_per_month
 from berth_scheduler.decision import Alternative, Constraint
@@ -65,7 +65,7 @@ def relaxations(
 
 
 def _alternative(again: Survey, what_if: WhatIf, bid: Bid) -> tuple[Decimal, Alternative]:
-    berths = berths_of(again, bid.option, batching_row(again, bid.option), bid.replicas)
+    berths = berths_of(again, bid.option, int(again.batching[bid.option]), bid.replicas)
     usd = money(bid.usd_per_hour)
     change = what_if.change(berths, money(usd_per_month(bid.usd_per_hour, again.policy)))
     message = f"{change}: {berths_phrase(berths)}, {dollars(usd)}/h"

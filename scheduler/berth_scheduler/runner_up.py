@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Shortage, allocate
-from berth_scheduler.bid import Bid, batching_row, berths_of, bid_for, demand_of, offers_of, over_budget
+from berth_scheduler.bid import Bid, berths_of, bid_for, demand_of, offers_of, over_budget
 from berth_scheduler.capacity import Room
 from berth_scheduler.cost import money
 from berth_scheduler.decision import Alternative, Constraint
@@ -59,7 +59,7 @@ def _without_spot(found: Survey, index: int, choice: Choice, room: Room) -> Bid 
 
 
 def _alternative(found: Survey, choice: Choice, bid: Bid) -> Alternative:
-    berths = berths_of(found, bid.option, batching_row(found, bid.option), bid.replicas)
+    berths = berths_of(found, bid.option, int(found.batching[bid.option]), bid.replicas)
     usd = bid.usd_per_hour
     phrase = f"{berths_phrase(berths)}: {dollars(usd)}/h"
     lost_by = Constraint.COST

@@ -58,8 +58,8 @@ class Questions:
         ones = np.ones(count, dtype=np.int64)
         engines = tuple(sorted({one.engine for one in self.problems}))
 
-        def of_problem(values: Sequence[float]) -> Floats:
-            return np.array(values, dtype=np.float64)[problem]
+        def of_problem(values: Sequence[float | None]) -> Floats:
+            return _floats(values)[problem]
 
         return CaseTable(
             models=tuple(one.model for one in self.problems),
@@ -103,6 +103,11 @@ class Questions:
                 column = limits[ask.metric, ask.statistic]
                 column[index] = min(column[index], ask.limit_seconds)
         return {key: column[problem] for key, column in limits.items()}
+
+
+def _floats(values: Sequence[float | None]) -> Floats:
+    """nan where there is no number."""
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
 def _with_margin(one: Device, margin_percent: float) -> Device:
@@ -180,10 +185,7 @@ def size(questions: Questions, rows: Rows) -> Sizing:
 def _with_longest_request(questions: Questions, rows: Rows, alive: Integers) -> tuple[Integers, CaseTable]:
     """The rows that promise a context, with one request of that many tokens: an engine that promises a longer request
     than it can hold refuses to start."""
-    promised = np.array(
-        [np.nan if one.maximum_context_tokens is None else one.maximum_context_tokens for one in questions.problems],
-        dtype=np.float64,
-    )
+    promised = _floats([one.maximum_context_tokens for one in questions.problems])
     context = promised[rows.cells.problem[rows.cell[alive]]]
     chosen, context = alive[~np.isnan(context)], context[~np.isnan(context)]
     cases = questions.cases(rows, chosen)

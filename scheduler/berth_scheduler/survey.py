@@ -11,7 +11,7 @@ from berth_scheduler.capacity import Room
 from berth_scheduler.constraints import Outcome, examine_fitness, examine_offers, examine_room
 from berth_scheduler.groups import Groups, Matter, groups_of
 from berth_scheduler.incumbent import Incumbent, incumbent_of
-from berth_scheduler.rank import Options, rank
+from berth_scheduler.rank import Options, batching_rows, rank
 from berth_scheduler.sizing import Questions, Sizing, size
 from berth_scheduler.snapshot import Policy, Workload
 from berth_scheduler.supply import Supply
@@ -28,6 +28,8 @@ class Survey:
     outcome: Outcome
     groups: Groups
     options: Options
+    batching: NDArray[np.int64]
+    """The sizing row that batches each option."""
     incumbents: dict[int, Incumbent]
     """By workload: what runs for it, where something does."""
     incumbent_rows: dict[int, int]
@@ -62,6 +64,7 @@ def survey(workloads: Sequence[Workload], supply: Supply, policy: Policy) -> Sur
     examine_fitness(matter, outcome)
     examine_room(matter, outcome)
     groups = groups_of(matter, outcome.passes)
+    options = rank(lots, groups, cell)
     first = len(rows) - len(fixed)
     return Survey(
         policy=policy,
@@ -70,7 +73,8 @@ def survey(workloads: Sequence[Workload], supply: Supply, policy: Policy) -> Sur
         cell=cell,
         outcome=outcome,
         groups=groups,
-        options=rank(lots, groups, cell),
+        options=options,
+        batching=batching_rows(options, lots, sizing),
         incumbents=incumbents,
         incumbent_rows={index: first + position for position, index in enumerate(fixed)},
     )

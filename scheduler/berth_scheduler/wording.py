@@ -56,10 +56,15 @@ def duration(seconds: float) -> str:
     return f"{number(seconds / 1e-6)} µs"
 
 
-def duration_band(point: float, low: float, high: float) -> str:
-    """``9.1 ms (8.2–10.4)``: the band in the unit of the point."""
+def band(point: float, low: float, high: float) -> str:
+    """``8.2–10.4``: a band of durations in the unit that :func:`duration` gives the point."""
     size = 1.0 if point >= 1 else 1e-3 if point >= 1e-3 else 1e-6
-    return f"{duration(point)} ({number(low / size)}–{number(high / size)})"
+    return f"{number(low / size)}–{number(high / size)}"
+
+
+def duration_band(point: float, low: float, high: float) -> str:
+    """``9.1 ms (8.2–10.4)``"""
+    return f"{duration(point)} ({band(point, low, high)})"
 
 
 def memory(size_bytes: float) -> str:
