@@ -200,8 +200,8 @@ def _is_short_name(name: str, longest: int) -> bool:
 def parse_workload(obj: Mapping[str, Any], *, strict: bool = False) -> InferenceWorkload:
     """The workload, or :class:`InvalidObject`.
 
-    Unknown fields are ignored, as an older operator must read what a newer one stored; ``strict`` refuses them, as
-    kubectl does.
+    Unknown fields are ignored, and a status that is not understood reads as none: an older operator must read what a
+    newer one stored. ``strict`` refuses unknown fields, as kubectl does.
     """
     return _parse(InferenceWorkload, obj, strict)
 
@@ -224,6 +224,8 @@ def _parse(kind: type[_Kind], obj: Mapping[str, Any], strict: bool) -> _Kind:
     try:
         return kind.model_validate(obj, extra="forbid" if strict else "ignore")
     except ValidationError as error:
+        if all(found["loc"][:1] == ("status",) for found in error.errors(include_url=False)):
+            return _parse(kind, {name: value for name, value in obj.items() if name != "status"}, strict)
         raise InvalidObject(_all_problems(kind, obj, error)) from error
 
 

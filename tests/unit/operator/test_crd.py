@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def test_the_command_writes_the_same_bytes_whatever_the_hash_seed(tmp_path: Path
         assert {(folder / name).read_text(encoding="utf-8") for folder in folders} == {text}
 
 
+@cache
 def documents() -> dict[str, dict[str, Any]]:
     return {each.kind.__name__: yaml.safe_load(yaml.safe_dump(each.document())) for each in crd.DEFINITIONS}
 
