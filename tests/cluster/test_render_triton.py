@@ -3,6 +3,7 @@
 Configurations newer than that server are held by the protobuf of the newer client: tests/unit/operator/test_render.py.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -12,8 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 import onnx_network
 import render_stories
+import sandbox
 import triton_server
 from berth_operator.platform import Images
 from controlplane import die_with_parent, free_ports
@@ -119,15 +120,17 @@ def laid_out(pod: dict[str, Any], data: dict[str, str], artefact: Path, root: Pa
         shutil.copytree(triton_server.STAND_INS / "tensorrtllm", target, dirs_exist_ok=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(
     server: triton_server.TritonServer,
     story: render_stories.Story,
     artefact: Path,
     root: Path,
+    *,
     edit: Callable[[str], str] = str,
+    within: Sequence[str] = (),
 ) -> Iterator[Running]:
-    """The story's first pod; ``edit`` changes each of its configuration files."""
+    """The story's first pod; ``edit`` changes each of its configuration files, ``within`` is a command to run it in."""
     rendered = story.render()
     pod = rendered.deployments[0]["spec"]["template"]["spec"]
     laid_out(pod, {key: edit(body) for key, body in rendered.config["data"].items()}, artefact, root)
@@ -135,6 +138,7 @@ def running(
     arguments = [argument.replace("$(POD_UID)", POD_UID) for argument in pod["containers"][0]["args"][1:]]
     prefix = f"render-{os.getpid()}-{ports['http']}"
     command = [
+        *within,
         str(server.program),
         *(each.replace("--model-repository=", f"--model-repository={root}") for each in arguments),
         f"--backend-directory={server.backends}",
@@ -295,20 +299,54 @@ def test_only_who_knows_the_pods_uid_reaches_the_dangerous_apis(
         assert pod.status("/v2/models/reranker/stats") == 200
 
 
+@pytest.mark.parametrize("shared_processes", [True, False])
 def test_a_termination_signal_while_loading_ends_a_server_that_is_not_process_one(
-    server: triton_server.TritonServer, tmp_path: Path
+    shared_processes: bool, server: triton_server.TritonServer, tmp_path: Path
 ) -> None:
-    """Why pods share their process namespace: as process 1 the server would go on loading."""
+    """Why pods share their process namespace: as process 1 the server loses the signal and goes on loading."""
     story = on_release_of_server("search-reranker")
+    assert story.render().deployments[0]["spec"]["template"]["spec"]["shareProcessNamespace"] is True
     artefact = tmp_path / "artefact"
     artefact.mkdir()
     (artefact / "model.py").write_text(SLOW_MODEL)
-    assert story.render().deployments[0]["spec"]["template"]["spec"]["shareProcessNamespace"] is True
-    with running(server, story, artefact, tmp_path / "root") as pod:
-        time.sleep(2)
-        assert pod.process.poll() is None
-        pod.process.send_signal(signal.SIGTERM)
-        assert pod.process.wait(timeout=5) == -signal.SIGTERM
+    with running(server, story, artefact, tmp_path / "root", within=own_processes(server, shared_processes)) as pod:
+        loading = first_with_name(pod.process, "tritonserver")
+        time.sleep(3)
+        os.kill(loading, signal.SIGTERM)
+        try:
+            pod.process.wait(timeout=5)
+            ended = True
+        except subprocess.TimeoutExpired:
+            ended = False
+            os.kill(loading, signal.SIGKILL)
+    assert ended == shared_processes
+
+
+def own_processes(server: triton_server.TritonServer, shared: bool) -> list[str]:
+    """A process namespace, in which the server is process 1 unless the pod shares one with a pause container."""
+    try:
+        program, environment = sandbox.bubblewrap()
+    except sandbox.Unavailable as reason:
+        pytest.skip(str(reason))
+    own = f"LD_LIBRARY_PATH={environment.get('LD_LIBRARY_PATH', '')}"
+    flags = ["--unshare-user", "--unshare-pid", "--die-with-parent", "--bind", "/", "/", "--proc", "/proc"]
+    flags += ["--setenv", "LD_LIBRARY_PATH", ":".join(map(str, server.libraries))]
+    return ["env", own, program, *flags, *([] if shared else ["--as-pid-1"]), "--"]
+
+
+def first_with_name(process: subprocess.Popen[bytes], name: str) -> int:
+    """The id of the first process of that name among ``process`` and its descendants."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        waiting = [process.pid]
+        while waiting:
+            current = waiting.pop(0)
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{current}/comm").read_text().strip() == name:
+                    return current
+                waiting += map(int, Path(f"/proc/{current}/task/{current}/children").read_text().split())
+        time.sleep(0.05)
+    raise AssertionError(f"no {name} among the processes of {process.args!r}")
 
 
 def test_a_model_whose_file_is_missing_ends_the_server_instead_of_leaving_it_ready(
@@ -329,7 +367,7 @@ def test_an_engine_refuses_a_key_that_it_does_not_know(server: triton_server.Tri
     def misspelt(body: str) -> str:
         return body.replace('"dtype"', '"data_type"')
 
-    with running(server, story, artefact, tmp_path / "root", misspelt) as pod:
+    with running(server, story, artefact, tmp_path / "root", edit=misspelt) as pod:
         assert pod.process.wait(timeout=30) != 0
         assert "unexpected keyword arguments: data_type" in pod.log.read_text(errors="replace")
 

@@ -452,7 +452,7 @@ def test_only_scratch_shared_memory_and_the_repository_tree_can_be_written() -> 
 
 
 def test_a_request_larger_than_the_largest_batch_is_refused_before_it_is_deployed() -> None:
-    with pytest.raises(Unrenderable, match="max_batch_size 2 is below traffic.itemsPerRequest 4"):
+    with pytest.raises(Unrenderable, match=r"max_batch_size 2 is below traffic\.itemsPerRequest 4"):
         DETECTOR.with_berths(maximum_batch_size=2).render()
 
 
