@@ -1,20 +1,21 @@
 """A real control plane for the tests in this folder. What the fixtures stand on lives in ``tests/harness``."""
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
 import diagnosis
+import namespaces
+from cluster import LocalCluster
 from controlplane import ControlPlane
 from kube_api import Api
+from operator_process import OperatorProcess
 
 T = TypeVar("T")
-
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-_serial = itertools.count(1)
 
 
 class WaitUntil(Protocol):
@@ -61,7 +62,7 @@ def make_namespace(api: Api) -> Callable[..., str]:
     """
 
     def make(*, restricted: bool = False) -> str:
-        return new_namespace(api, restricted=restricted)
+        return namespaces.fresh(api, restricted=restricted)
 
     return make
 
@@ -77,6 +78,47 @@ def restricted_namespace(make_namespace: Callable[..., str]) -> str:
     return make_namespace(restricted=True)
 
 
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A whole local cluster for the tests of one module: control plane, the default fleet of GPU nodes, kubelets.
+
+    The operator is not in it: ``cluster.install_operator()`` installs the chart, ``operator_process`` runs it beside.
+    """
+    with LocalCluster(tmp_path_factory.mktemp("cluster"), audit=True) as local:
+        yield local
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[Callable[..., LocalCluster]]:
+    """``make_cluster(nodes=…, flags=…)``: a local cluster of the test's own, with the arguments of LocalCluster."""
+    serial = itertools.count()
+    with contextlib.ExitStack() as opened:
+
+        def make(**options: Any) -> LocalCluster:
+            return opened.enter_context(LocalCluster(tmp_path / f"cluster-{next(serial)}", **options))
+
+        yield make
+
+
+@pytest.fixture
+def operator_process(
+    tmp_path: Path, control_plane: ControlPlane
+) -> Iterator[Callable[[Mapping[str, Any] | Path], OperatorProcess]]:
+    """``operator_process(settings, kubeconfig=…, namespace=…)``: the real operator beside ``control_plane``, started."""
+    with contextlib.ExitStack() as running:
+
+        def start(
+            settings: Mapping[str, Any] | Path,
+            *,
+            kubeconfig: Path = control_plane.kubeconfig,
+            namespace: str = "default",
+        ) -> OperatorProcess:
+            process = OperatorProcess(kubeconfig, settings, tmp_path / "operators", namespace=namespace)
+            return running.enter_context(process)
+
+        yield start
+
+
 @pytest.fixture
 def wait_until(api: Api) -> WaitUntil:
     """Poll until true; on failure the message holds conditions and events of the cluster."""
@@ -85,12 +127,3 @@ def wait_until(api: Api) -> WaitUntil:
         return diagnosis.wait_until(ask, api, timeout_seconds=timeout_seconds, every_seconds=every_seconds, what=what)
 
     return wait
-
-
-def new_namespace(api: Api, *, restricted: bool = False) -> str:
-    name = f"test-{next(_serial)}"
-    labels = RESTRICTED if restricted else {}
-    api.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    diagnosis.wait_until(lambda: api.exists(account), api, what=f"the default ServiceAccount of {name}")
-    return name

@@ -1,7 +1,7 @@
 """A small real network to serve: Google's Magika, which tells the type of a file from its first and last bytes.
 
-3 MB of ONNX, a few milliseconds on one core, Apache-2.0. It ships in the package ``magika``, from which only the network
-and the names of its classes are taken.
+3 MB of ONNX, a few milliseconds on one core, Apache-2.0. It ships in the package ``magika``, from which only the
+network and the names of its classes are taken.
 """
 
 import dataclasses

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+import diagnosis
 import fleet
 import helm
 from controlplane import ControlPlane
@@ -16,6 +18,8 @@ from fleet import NodeKind
 from helm import Helm
 from kube_api import Api
 from node_components import NodeComponents
+
+T = TypeVar("T")
 
 RELEASE = "berthmaster"
 SYSTEM_NAMESPACE = "berthmaster-system"
@@ -67,6 +71,19 @@ class LocalCluster:
             "KUBECONFIG": str(self.kubeconfig),
             "PATH": f"{self.programs}{os.pathsep}{os.environ.get('PATH', '')}",
         }
+
+    def wait_until(
+        self, ask: Callable[[], T], *, timeout_seconds: float = 30, every_seconds: float = 0.05, what: str = ""
+    ) -> T:
+        """Poll until true; on failure the message holds the cluster's conditions and events."""
+        return diagnosis.wait_until(
+            ask, self.api, timeout_seconds=timeout_seconds, every_seconds=every_seconds, what=what
+        )
+
+    def run(self, *command: str) -> str:
+        """What ``kubectl``, ``berth`` or another program says on stdout; CalledProcessError holds its stderr."""
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
+        return done.stdout
 
     def helm(self, namespace: str = SYSTEM_NAMESPACE) -> Helm:
         return Helm(self.kubeconfig, namespace)

@@ -188,6 +188,7 @@ class ControlPlane:
                     "--service-account-issuer=https://kubernetes.default.svc",
                     f"--service-account-signing-key-file={self.key}",
                     f"--service-account-key-file={self.key}",
+                    "--kubelet-preferred-address-types=InternalIP",  # for kubectl logs; node names resolve nowhere
                     *self._audit_flags(),
                 ]
             case "kube-controller-manager":
