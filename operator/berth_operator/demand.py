@@ -11,11 +11,12 @@ from berth_cost.gpu_catalogue import UnknownGPU
 from berth_cost.model_catalogue import ModelPreset, UnknownModel
 from berth_operator.api.conditions import Reason
 from berth_operator.api.field import Part
+from berth_operator.api.model import GENERATING_BACKENDS, ONE_PASS_BACKENDS, Backend
+from berth_operator.api.model import Dense as StatedDense
+from berth_operator.api.model import Transformer as StatedTransformer
 from berth_operator.api.v1alpha1 import InferenceWorkload, InvalidObject, parse_workload
-from berth_operator.api.workload import GENERATING_BACKENDS, ONE_PASS_BACKENDS, Backend, GPUChoice, Latency
-from berth_operator.api.workload import Dense as StatedDense
+from berth_operator.api.workload import GPUChoice, Latency
 from berth_operator.api.workload import TokenLengths as StatedTokenLengths
-from berth_operator.api.workload import Transformer as StatedTransformer
 from berth_operator.artefacts import Volumes
 from berth_operator.catalogues import Catalogues
 from berth_operator.planning_hash import digest, planning_hash

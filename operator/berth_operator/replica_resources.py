@@ -22,7 +22,8 @@ from decimal import Decimal
 from math import ceil
 
 from berth_cost.case import Model
-from berth_operator.api.workload import GENERATING_BACKENDS, Resources
+from berth_operator.api.model import GENERATING_BACKENDS
+from berth_operator.api.workload import Resources
 from berth_scheduler.snapshot import PodResources
 
 GIBIBYTE = 2**30

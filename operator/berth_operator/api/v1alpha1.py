@@ -8,6 +8,23 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from berth_operator.api.field import LABEL_PATTERN, Part
+from berth_operator.api.model import (
+    GENERATING_BACKENDS,
+    ONE_PASS_BACKENDS,
+    Architecture,
+    Backend,
+    Dense,
+    Experts,
+    ImageSource,
+    LatentAttention,
+    PersistentVolumeClaimSource,
+    Source,
+    Tensor,
+    Transformer,
+    Variant,
+    VariantQuality,
+    WorkloadModel,
+)
 from berth_operator.api.pool import GPUPoolSpec, NodeResources, PoolPrice, PoolSpot, Toleration
 from berth_operator.api.problem import FieldProblem, InvalidObject, field_problems, rule_problems
 from berth_operator.api.rule import WITHOUT_RULES, Rule
@@ -26,21 +43,12 @@ from berth_operator.api.status import (
     WorkloadSummary,
 )
 from berth_operator.api.workload import (
-    GENERATING_BACKENDS,
-    ONE_PASS_BACKENDS,
-    Architecture,
-    Backend,
     Budget,
-    Dense,
-    Experts,
     GPUChoice,
     ImagePullSecret,
-    ImageSource,
     InferenceWorkloadSpec,
     Latency,
-    LatentAttention,
     Objectives,
-    PersistentVolumeClaimSource,
     Placement,
     QualityObjective,
     Replicas,
@@ -48,15 +56,9 @@ from berth_operator.api.workload import (
     Resources,
     Rollout,
     Serving,
-    Source,
     Spot,
-    Tensor,
     TokenLengths,
     Traffic,
-    Transformer,
-    Variant,
-    VariantQuality,
-    WorkloadModel,
 )
 from berth_operator.labels import GROUP
 

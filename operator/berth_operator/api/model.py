@@ -1,0 +1,325 @@
+"""``InferenceWorkload.spec.model``: what the model is made of, and the artefacts that it comes in."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from berth_cost.case import Precision
+from berth_operator.api.field import (
+    ByteQuantity,
+    Count,
+    CountQuantity,
+    Flag,
+    Identifier,
+    ListOf,
+    NotNegativeDecimal,
+    ObjectName,
+    Part,
+    Tally,
+    VolumePath,
+)
+from berth_operator.api.rule import Rule
+
+
+class Backend(StrEnum):
+    """The Triton backend that runs the model."""
+
+    ONNXRUNTIME = "onnxruntime"
+    TENSORRT = "tensorrt"
+    PYTORCH = "pytorch"
+    PYTHON = "python"
+    VLLM = "vllm"
+    TENSORRT_LLM = "tensorrtllm"
+
+
+GENERATING_BACKENDS = frozenset({Backend.VLLM, Backend.TENSORRT_LLM})
+"""They serve language models only, take inputs and outputs from the engine, and load the weights by themselves."""
+ONE_PASS_BACKENDS = frozenset({Backend.ONNXRUNTIME, Backend.TENSORRT, Backend.PYTORCH})
+"""One forward pass a request: they cannot generate token by token."""
+
+
+# --- what the model is -------------------------------------------------------------------------------------------
+
+
+class Experts(Part):
+    """A mixture of experts."""
+
+    count: Count
+    """Routed experts of a layer."""
+    per_token: Count
+    """Routed experts that run for a token."""
+    intermediate_size: Count
+    """Of one expert."""
+    shared: Tally = 0
+    """Experts that run for every token."""
+    first_dense_layers: Tally = 0
+    """Layers at the start that have no experts."""
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.perToken <= self.count",
+            message="perToken must not be above count",
+            holds=lambda experts: experts.per_token <= experts.count,
+            field=".perToken",
+        ),
+    )
+
+
+class LatentAttention(Part):
+    """Multi-head latent attention: the cache holds keyValueRank + ropeHeadSize numbers a token and layer."""
+
+    key_value_rank: Count
+    query_rank: Count | None = None
+    rope_head_size: Count
+    nope_head_size: Count
+    value_head_size: Count
+
+
+class Transformer(Part):
+    """A decoder language model by its dimensions, as its config.json states them."""
+
+    parameters: CountQuantity
+    """All weights, such as "8.03G"."""
+    active_parameters: CountQuantity | None = None
+    """Weights that one token passes through, of a mixture of experts."""
+    layers: Count
+    hidden_size: Count
+    intermediate_size: Count
+    attention_heads: Count
+    key_value_heads: Count
+    head_size: Count
+    vocabulary_size: Count
+    tied_embeddings: Flag = False
+    """Input and output embeddings are the same weights."""
+    sliding_window_tokens: Count | None = None
+    experts: Experts | None = None
+    latent_attention: LatentAttention | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.attentionHeads % self.keyValueHeads == 0",
+            message="keyValueHeads must divide attentionHeads",
+            holds=lambda model: model.attention_heads % model.key_value_heads == 0,
+            field=".keyValueHeads",
+        ),
+        Rule(
+            cel="!has(self.experts) || self.experts.firstDenseLayers <= self.layers",
+            message="experts.firstDenseLayers must not be above layers",
+            holds=lambda model: model.experts is None or model.experts.first_dense_layers <= model.layers,
+            field=".experts",
+        ),
+        Rule(
+            cel=(
+                "!has(self.activeParameters) || quantity(string(self.activeParameters))"
+                ".compareTo(quantity(string(self.parameters))) <= 0"
+            ),
+            message="activeParameters must not be above parameters",
+            holds=lambda model: model.active_parameters is None or model.active_parameters <= model.parameters,
+            field=".activeParameters",
+        ),
+    )
+
+
+class Dense(Part):
+    """A classic network, one forward pass a request. State what is known; nothing that is absent is guessed."""
+
+    parameters: CountQuantity | None = None
+    """All weights, such as "25.6M"."""
+    flops_per_inference: CountQuantity | None = None
+    """Operations for one item, a multiply-add counted as two, such as "8.2G"."""
+    activation_bytes_per_inference: ByteQuantity | None = None
+    input_bytes_per_inference: ByteQuantity | None = None
+    output_bytes_per_inference: ByteQuantity | None = None
+    family: Identifier | None = None
+    """Kind of network, such as convolutional or encoder."""
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.parameters) || has(self.flopsPerInference)",
+            message="state at least one of parameters and flopsPerInference",
+            holds=lambda model: model.parameters is not None or model.flops_per_inference is not None,
+        ),
+    )
+
+
+class Architecture(Part):
+    """What the model is made of: exactly one of transformer and dense. Wins over the preset."""
+
+    transformer: Transformer | None = None
+    dense: Dense | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.transformer) != has(self.dense)",
+            message="state exactly one of transformer (a language model) and dense (a classic network)",
+            holds=lambda architecture: (architecture.transformer is None) != (architecture.dense is None),
+        ),
+    )
+
+
+# --- its artefacts -----------------------------------------------------------------------------------------------
+
+
+class PersistentVolumeClaimSource(Part):
+    """A directory on a claim of the workload's namespace, mounted read-only."""
+
+    claim_name: ObjectName
+    path: VolumePath | None = None
+    """What Triton calls a version directory; absent: the root of the volume."""
+
+
+class ImageSource(Part):
+    """A directory in an OCI image, mounted read-only as an image volume (Kubernetes 1.35, or 1.33 with the gate on)."""
+
+    reference: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$")]
+    """Such as registry.example.com/models/bert:fp16, better with a digest."""
+    path: VolumePath | None = None
+    """What Triton calls a version directory; absent: the root of the image."""
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
+    """Absent: as Kubernetes decides, Always for the tag latest, else IfNotPresent."""
+
+
+class Source(Part):
+    """Where an artefact lies: exactly one of the kinds."""
+
+    persistent_volume_claim: PersistentVolumeClaimSource | None = None
+    image: ImageSource | None = None
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.persistentVolumeClaim) != has(self.image)",
+            message="state exactly one of persistentVolumeClaim and image",
+            holds=lambda source: (source.persistent_volume_claim is None) != (source.image is None),
+        ),
+    )
+
+
+class VariantQuality(Part):
+    """How good the model is at this precision, by the metric of objectives.quality: higher is better."""
+
+    score: NotNegativeDecimal
+    evidence: Literal["Measured", "Published", "Assumed"]
+    """Where the score comes from."""
+
+
+class Variant(Part):
+    """One artefact that may be chosen: the model at one precision."""
+
+    precision: Precision
+    source: Source
+    quality: VariantQuality | None = None
+
+
+class Tensor(Part):
+    """One input or output as Triton sees it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.:/]*$")]
+    data_type: Literal[
+        "BOOL",
+        "UINT8",
+        "UINT16",
+        "UINT32",
+        "UINT64",
+        "INT8",
+        "INT16",
+        "INT32",
+        "INT64",
+        "FP16",
+        "FP32",
+        "FP64",
+        "BF16",
+        "STRING",
+    ]
+    dimensions: Annotated[
+        tuple[Annotated[int, Field(strict=True, ge=-1, le=2**31 - 1)], ...], Field(min_length=1, max_length=16)
+    ]
+    """Without the batch dimension; -1 is any size."""
+
+    rules: ClassVar = (
+        Rule(
+            cel="self.dimensions.all(size, size != 0)",
+            message="dimensions must be -1 (any size) or at least 1",
+            holds=lambda tensor: 0 not in tensor.dimensions,
+            field=".dimensions",
+        ),
+    )
+
+
+Tensors = Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=64), ListOf("map", "name")]
+
+
+class WorkloadModel(Part):
+    """The model: what it is (preset, architecture or both) and the artefacts to choose between."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9_]*[a-z0-9])?$")] | None = None
+    """Triton's name of the model, which clients ask for; absent: the name of the workload. Cannot change."""
+    backend: Backend | None = None
+    """The Triton backend; absent: vllm for a language model, onnxruntime for a classic network."""
+    preset: Identifier | None = None
+    """A named entry of the model catalogue."""
+    architecture: Architecture | None = None
+    maximum_context_tokens: Count | None = None
+    """The longest prompt and answer together that must be served; absent: what the traffic's token lengths need."""
+    inputs: Tensors | None = None
+    """Only where the backend cannot tell by itself: pytorch, some python models."""
+    outputs: Tensors | None = None
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=11), ListOf("map", "precision")]
+    """The artefacts to choose between, each of its own precision."""
+
+    rules: ClassVar = (
+        Rule(
+            cel="has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)",
+            message="name cannot change, clients ask for the model by it: make a new workload",
+            holds=None,
+            field=".name",
+        ),
+        Rule(
+            cel="has(self.preset) || has(self.architecture)",
+            message="state preset (a name from the model catalogue), architecture, or both",
+            holds=lambda model: model.preset is not None or model.architecture is not None,
+        ),
+        Rule(
+            cel="has(self.inputs) == has(self.outputs)",
+            message="inputs and outputs go together: state both or neither",
+            holds=lambda model: (model.inputs is None) == (model.outputs is None),
+        ),
+        Rule(
+            cel="!has(self.inputs) || !has(self.backend) || !(self.backend in ['vllm', 'tensorrtllm'])",
+            message="inputs and outputs of vllm and tensorrtllm are set by the engine: remove them",
+            holds=lambda model: model.inputs is None or model.backend not in GENERATING_BACKENDS,
+            field=".inputs",
+        ),
+        Rule(
+            cel="!has(self.backend) || self.backend != 'pytorch' || has(self.inputs)",
+            message="backend pytorch cannot tell its inputs and outputs: state both",
+            holds=lambda model: model.backend is not Backend.PYTORCH or model.inputs is not None,
+            field=".backend",
+        ),
+        Rule(
+            cel=(
+                "!has(self.backend) || !(self.backend in ['vllm', 'tensorrtllm']) || !has(self.architecture)"
+                " || has(self.architecture.transformer)"
+            ),
+            message="vllm and tensorrtllm serve language models: state architecture.transformer or another backend",
+            holds=lambda model: (
+                model.backend not in GENERATING_BACKENDS
+                or model.architecture is None
+                or model.architecture.transformer is not None
+            ),
+            field=".backend",
+        ),
+        Rule(
+            cel=(
+                "!has(self.backend) || !(self.backend in ['onnxruntime', 'tensorrt', 'pytorch'])"
+                " || !has(self.architecture) || has(self.architecture.dense)"
+            ),
+            message="this backend runs one forward pass a request: a language model needs vllm, tensorrtllm or python",
+            holds=lambda model: (
+                model.backend not in ONE_PASS_BACKENDS
+                or model.architecture is None
+                or model.architecture.dense is not None
+            ),
+            field=".backend",
+        ),
+    )
