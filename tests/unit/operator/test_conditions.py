@@ -22,6 +22,7 @@ from berth_operator.api.conditions import (
     with_summary,
 )
 from berth_operator.api.status import Condition
+from berth_scheduler.decision import Verdict
 
 EARLIER = datetime(2026, 11, 2, 8, 0, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 2, 9, 30, 15, 250_000, tzinfo=UTC)
@@ -205,6 +206,10 @@ def test_what_is_no_condition_in_a_stored_status_is_as_if_it_had_never_been_writ
     stored = {"conditions": [kept, {"type": "Ready"}, "nonsense", {**kept, "type": "Other"}, {**kept, "status": "yes"}]}
     assert [each.type for each in read_conditions(stored)] == ["Ready"]
     assert read_conditions(None) == read_conditions({"conditions": "none"}) == ()
+
+
+def test_every_verdict_of_a_plan_is_a_reason() -> None:
+    assert {verdict.value for verdict in Verdict} <= {reason.value for reason in Reason}
 
 
 def test_every_reason_fits_the_api_and_says_what_it_means() -> None:
