@@ -114,6 +114,8 @@ class Edge:
                         clusterwide=not self._namespaces,
                         namespaces=self._namespaces,
                         stop_flag=self._stop,
+                        # Never shown, but asked of the system otherwise, where a container's user has no name.
+                        identity="berthmaster",  # type: ignore[arg-type]
                     )
                 )
             except Exception:

@@ -1,6 +1,7 @@
 """``plan(snapshot) -> Plan``: the one function that the operator, the command line and the benchmarks call."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from berth_cost.case import Prediction
 from berth_scheduler import verdict
@@ -13,7 +14,7 @@ from berth_scheduler.rejection import nearest_misses
 from berth_scheduler.rejection_words import rejections_of
 from berth_scheduler.relaxation import relaxations
 from berth_scheduler.runner_up import runners_up
-from berth_scheduler.snapshot import Problem, Snapshot, Workload
+from berth_scheduler.snapshot import Berth, Problem, Snapshot, Workload
 from berth_scheduler.supply import supply_of
 from berth_scheduler.survey import Survey, survey
 from berth_scheduler.verdict import Evidence
@@ -39,10 +40,12 @@ def plan(snapshot: Snapshot) -> Plan:
     if not supply.pools:
         decisions |= {workload.key: verdict.without_pools(workload) for workload in plannable}
         plannable = ()
-    found = survey(plannable, supply, snapshot.policy)
-    fleet = plan_fleet(found, room)
-    decisions |= {decision.workload: decision for decision in _decisions(found, fleet)}
-    placed = [(choice.berths, choice.usd_per_hour) for _, choice in sorted(fleet.choices.items())]
+    placed: list[tuple[tuple[Berth, ...], Fraction | None]] = []
+    if plannable:
+        found = survey(plannable, supply, snapshot.policy)
+        fleet = plan_fleet(found, room)
+        decisions |= {decision.workload: decision for decision in _decisions(found, fleet)}
+        placed = [(choice.berths, choice.usd_per_hour) for _, choice in sorted(fleet.choices.items())]
     return Plan(
         time=snapshot.time,
         decisions=tuple(decisions[workload.key] for workload in workloads),
