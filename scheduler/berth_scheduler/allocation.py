@@ -134,7 +134,7 @@ def _allocation(demand: Demand, sources: list[_Source], taken: list[int], supply
             if source.new:
                 new_nodes += -(-count // source.per_node)
     pieces = tuple(Piece(offer, started, new) for offer, (started, new) in sorted(by_offer.items()))
-    usd = sum((supply.offers[piece.offer].usd_per_hour(demand.units) * piece.replicas for piece in pieces), Fraction(0))
+    usd = supply.usd_per_hour([(piece.offer, piece.replicas * demand.units) for piece in pieces])
     return Allocation(pieces, usd, new_nodes)
 
 

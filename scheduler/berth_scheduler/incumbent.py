@@ -176,7 +176,7 @@ def _usd_per_hour(pieces: Sequence[tuple[int, int]], incumbent: Incumbent, suppl
     if any(supply.offers[offer].usd_per_unit_hour is None for offer, _ in pieces):
         return None
     units = incumbent.berth.tensor_parallel
-    return sum((supply.offers[offer].usd_per_hour(units) * count for offer, count in pieces), Fraction(0))
+    return supply.usd_per_hour([(offer, count * units) for offer, count in pieces])
 
 
 def _held(workload: Workload, incumbent: Incumbent, supply: Supply, room: Room) -> dict[int, int]:

@@ -45,8 +45,6 @@ class Missed:
     shape: Shape | None
     predicted: PredictionTable | None
     place: int
-    refusals: dict[tuple[int, str, str], str]
-    """Why a precision does not run, by (shape, precision, backend): the same for many workloads."""
 
     @property
     def row(self) -> int:
@@ -86,26 +84,42 @@ def rejections_of(found: Survey, misses: Sequence[Sequence[Miss]]) -> list[tuple
         if rate is not None:
             places[miss.lot] = asked.setdefault((_telling_row(found, miss), rate), len(asked))
     predicted = found.sizing.predict([row for row, _ in asked], [rate for _, rate in asked]) if asked else None
-    refusals: dict[tuple[int, str, str], str] = {}
+    said: dict[tuple[object, ...], Rejection] = {}
 
     def missed(workload: Workload, miss: Miss) -> Missed:
         offer = found.supply.offers[miss.offer]
         shape = None if offer.shape == NO_SHAPE else found.supply.shapes[offer.shape]
         variant = workload.variants[miss.variant]
-        return Missed(found, miss, workload, variant, offer, shape, predicted, places.get(miss.lot, -1), refusals)
+        return Missed(found, miss, workload, variant, offer, shape, predicted, places.get(miss.lot, -1))
+
+    def rejection(workload: Workload, miss: Miss) -> Rejection:
+        key = _sameness(found, workload, miss)
+        if key is None:
+            return _rejection(missed(workload, miss))
+        if key not in said:
+            said[key] = _rejection(missed(workload, miss))
+        return said[key]
 
     return [
-        tuple(_rejection(missed(workload, miss)) for miss in mine)
+        tuple(rejection(workload, miss) for miss in mine)
         for workload, mine in zip(found.workloads, misses, strict=True)
     ]
 
 
+def _sameness(found: Survey, workload: Workload, miss: Miss) -> tuple[object, ...] | None:
+    """Equal for misses that are told in the same words, whosever they are; None where the words are one's own."""
+    if miss.constraint in BEFORE_PRECISION:
+        placement = workload.placement
+        wants = (placement.allow, placement.deny, placement.capacity_types, placement.sharing)
+        return (miss.constraint, miss.offer, wants)
+    if miss.constraint in OF_THE_MODEL:
+        return (miss.constraint, _telling_row(found, miss), found.supply.offers[miss.offer].capacity_type)
+    return None
+
+
 def _telling_row(found: Survey, miss: Miss) -> int:
-    """The row of the lot's cell that came nearest; of those that pass, the fastest."""
-    cell = int(found.cell[miss.lot])
-    rows = found.sizing.rows_of_cell(cell)
-    rate = found.sizing.requests_per_second[rows]
-    return rows.start + int(rate.argmax()) if rate.max(initial=0.0) > 0 else int(found.sizing.nearest[cell])
+    """The row of the lot's cell that tells most: the fastest, else the one that came nearest."""
+    return int(found.sizing.nearest[found.cell[miss.lot]])
 
 
 def _telling_rate(found: Survey, miss: Miss) -> float | None:
@@ -129,6 +143,17 @@ class Told:
     limit: float = float("nan")
 
 
+OF_THE_MODEL = frozenset(
+    {
+        Constraint.PRECISION,
+        Constraint.PARALLELISM,
+        Constraint.UNKNOWN,
+        Constraint.MEMORY,
+        Constraint.CONTEXT,
+        Constraint.LATENCY,
+    }
+)
+"""What depends on the sizing row alone."""
 BEFORE_PRECISION = frozenset({Constraint.POOL, Constraint.GPU, Constraint.CAPACITY_TYPE, Constraint.SHARING})
 
 
@@ -189,12 +214,8 @@ def _sharing(missed: Missed) -> Told:
 
 def _precision(missed: Missed) -> Told:
     assert missed.shape is not None
-    precision, backend = missed.variant.precision, missed.workload.backend
-    key = (missed.offer.shape, precision, backend)
-    if key not in missed.refusals:
-        refusal = supported(missed.shape.gpu, precision, backend)
-        missed.refusals[key] = refusal.message if refusal else missed.model_words
-    return Told(missed.refusals[key])
+    refusal = supported(missed.shape.gpu, missed.variant.precision, missed.workload.backend)
+    return Told(refusal.message if refusal else missed.model_words)
 
 
 def _quality(missed: Missed) -> Told:

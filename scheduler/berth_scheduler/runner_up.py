@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 
 from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Shortage, allocate
@@ -16,13 +17,15 @@ from berth_scheduler.wording import berths_phrase, dollars, number
 
 MOST = 5
 ATTEMPTS = 10
-"""Options looked at for a workload: where the room is full, looking at all of them would find nothing more."""
+"""Options looked at for a workload, cheapest first: where the room is full, the others would find none either."""
 
 
 def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[Alternative, ...]:
     """At most :data:`MOST`, cheapest first. ``room`` holds the whole plan, the workload's own choice included."""
-    bids = []
-    for option in list(_other_options(found, index, choice))[:ATTEMPTS]:
+    bids: list[Bid] = []
+    for option in islice(_other_options(found, index, choice), ATTEMPTS):
+        if len(bids) == MOST:
+            break
         bid = bid_for(found, index, option, room, in_place=False)
         if isinstance(bid, Bid) and over_budget(found, index, bid.usd_per_hour) is None:
             bids.append(bid)

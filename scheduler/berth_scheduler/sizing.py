@@ -122,7 +122,7 @@ class Sizing:
     broke it with its limit (nan: not a number), the model's own words, what would break first, and the rate that a
     replica sustains (requests/s, 0 where rejected).
 
-    Cell arrays (cells,): the nearest miss among the cell's rows (``nearest``: its row) and the best rate.
+    Cell arrays (cells,): the row that tells most (``nearest``: the fastest, else the nearest miss) and the best rate.
     """
 
     questions: Questions
@@ -177,8 +177,8 @@ def size(questions: Questions, rows: Rows) -> Sizing:
         slow = alive[rate[alive] <= 0]
         code[slow] = CODE[Constraint.LATENCY]
         value[alive], limit[alive] = answer.value, answer.limit
-    nearest = _nearest(rows, code, value, limit)
-    best = np.maximum.reduceat(rate, rows.first[:-1]) if len(rows) else np.zeros(0)
+    nearest = _nearest(rows, code, rate, value / limit)
+    best = rate[nearest]
     return Sizing(questions, rows, code, value, limit, message, binding, rate, nearest, best)
 
 
@@ -195,9 +195,9 @@ def _with_longest_request(questions: Questions, rows: Rows, alive: Integers) -> 
     return chosen, cases
 
 
-def _nearest(rows: Rows, code: Integers, value: Floats, limit: Floats) -> Integers:
-    """Of every cell the row that passes, or got furthest and then missed by the least, then the first (cells,)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        miss = np.nan_to_num(value / limit, nan=np.inf, posinf=np.inf)
-    order = np.lexsort((miss, -code, rows.cell))
+def _nearest(rows: Rows, code: Integers, rate: Floats, factor: Floats) -> Integers:
+    """Of every cell the fastest row; where none passes the one that got furthest, and of those the one that missed its
+    limit by the smallest factor; then the first (cells,)."""
+    miss = np.where(np.isnan(factor), np.inf, factor)
+    order = np.lexsort((miss, -rate, -code, rows.cell))
     return order[rows.first[:-1]] if len(rows) else np.zeros(0, dtype=np.int64)

@@ -47,6 +47,7 @@ class Offer:
     gpu_share: Fraction
     """Of one GPU that one unit takes: 1 for a whole GPU."""
     usd_per_unit_hour: Fraction | None
+    """None where it is not known."""
     unusable: str | None
 
     @property
@@ -56,10 +57,6 @@ class Offer:
     @property
     def spot(self) -> bool:
         return self.pool.capacity_type is CapacityType.SPOT
-
-    def usd_per_hour(self, units: int) -> Fraction:
-        """What ``units`` GPUs or slices cost in an hour; 0 where the price is not known (see :attr:`unusable`)."""
-        return (self.usd_per_unit_hour or Fraction(0)) * units
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +73,15 @@ class Supply:
     spot: NDArray[np.bool_]
     steadiness: NDArray[np.int64]
     """Place of the capacity type in :class:`CapacityType`: the steadier first."""
+
+    def usd_per_hour(self, units: Sequence[tuple[int, int]]) -> Fraction:
+        """What units of offers cost in an hour, exactly; every price must be known."""
+        total = Fraction(0)
+        for offer, count in units:
+            price = self.offers[offer].usd_per_unit_hour
+            assert price is not None, self.offers[offer].pool.name
+            total = price * count if not total else total + price * count
+        return total
 
     def find(self, pool: str, mig_profile: str | None) -> int | None:
         """Index of the offer of a pool's whole GPUs or of one of its slices."""

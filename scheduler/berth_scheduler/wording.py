@@ -9,6 +9,7 @@ from berth_scheduler.snapshot import Berth, CapacityType, Workload
 MESSAGE_LENGTH = 200
 """A condition's message is read in a table."""
 
+CAPACITY_TYPES = tuple(CapacityType)
 BOUGHT = {
     CapacityType.ON_DEMAND: "on demand",
     CapacityType.RESERVED: "reserved",
@@ -100,7 +101,7 @@ def bought_phrase(berths: Sequence[Berth]) -> str:
     counts: dict[CapacityType, int] = {}
     for berth in berths:
         counts[berth.capacity_type] = counts.get(berth.capacity_type, 0) + berth.replicas
-    kinds = [kind for kind in CapacityType if kind in counts]
+    kinds = [kind for kind in CAPACITY_TYPES if kind in counts]
     if len(kinds) == 1:
         return BOUGHT[kinds[0]]
     return " + ".join(f"{counts[kind]} {BOUGHT[kind]}" for kind in kinds)
