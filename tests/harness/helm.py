@@ -3,6 +3,7 @@
 The SDK's field manager is the program's name: a release installed here cannot be upgraded by another Helm.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,16 @@ def lint(values: Values | None = None, *, chart: Path = CHART, kubernetes: str |
 
 def _waiting(wait: bool) -> dict[str, Any]:
     return {"wait": "watcher" if wait else None, "timeout": TIMEOUT_SECONDS}
+
+
+def main() -> int:
+    """Lint the chart; 1 where something is wrong."""
+    wrong = lint()
+    for finding in wrong:
+        print(finding, file=sys.stderr)
+    print(f"{CHART.relative_to(cache.REPOSITORY)}: {len(wrong) or 'nothing'} to correct")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
