@@ -107,7 +107,7 @@ class Step:
 
 
 def advance(wanted: Wanted, observed: Observed, *, drain_seconds: float) -> Step:
-    """The step that is safe now. It is the empty step, phase ``Settled``, exactly when nothing is left to do."""
+    """The step that is safe now; in phase ``Settled`` nothing follows it."""
     before = _serving(wanted, observed)
     if before == wanted.revision:
         return _in_place(wanted, observed, drain_seconds)
