@@ -5,6 +5,7 @@ Workloads and pools are held to the API as strictly as kubectl holds them; of ev
 is passed over with a note.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from berth_operator.world import CLUSTER_SCOPED, FIELD_BY_KIND, Object, World, g
 from berth_operator.yaml_document import Document, Flaw, Unreadable, read_documents
 
 SUFFIXES = (".yaml", ".yml", ".json")
+STDIN = Path("-")
 OUR_GROUP = "berthmaster.dev"
 
 
@@ -65,6 +67,9 @@ def _files(paths: Iterable[Path], reading: _Reading) -> Iterator[Path]:
     """Each file once, those of a directory in the order of their names; a named file whatever its suffix."""
     seen: set[Path] = set()
     for path in paths:
+        if path == STDIN:
+            yield path
+            continue
         if not path.exists():
             reading.flaws.append(Flaw(str(path), 0, "", "no such file or directory"))
             continue
@@ -89,7 +94,8 @@ def _files_below(directory: Path, reading: _Reading) -> Iterator[Path]:
 
 def _read_file(file: Path, reading: _Reading) -> None:
     try:
-        for document in read_documents(file.read_text(encoding="utf-8"), str(file)):
+        stated = sys.stdin.read() if file == STDIN else file.read_text(encoding="utf-8")
+        for document in read_documents(stated, "<stdin>" if file == STDIN else str(file)):
             _read_document(document, reading)
     except Unreadable as error:
         reading.flaws.append(error.flaw)
@@ -146,6 +152,8 @@ def _read_object(thing: Any, document: Document, reading: _Reading) -> None:
 def _not_an_object(thing: Any, document: Document) -> Flaw | None:
     if not isinstance(thing, Mapping):
         return document.flaw("", "is not a Kubernetes object: it must be a mapping")
+    if thing.get("kind") == "Snapshot" and "apiVersion" not in thing:
+        return document.flaw("", "is a snapshot, no manifest: berth replay plans it again")
     for name in ("apiVersion", "kind"):
         if not isinstance(thing.get(name), str) or not thing[name]:
             return document.flaw(name, "Required value")
