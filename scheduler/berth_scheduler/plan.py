@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
+
 from berth_cost.case import Prediction
 from berth_scheduler import verdict
 from berth_scheduler.capacity import Room
@@ -41,6 +43,8 @@ def plan(snapshot: Snapshot) -> Plan:
         decisions |= {workload.key: verdict.without_pools(workload) for workload in plannable}
         plannable = ()
     placed: list[tuple[tuple[Berth, ...], Fraction | None]] = []
+    if plannable:
+        placed = []
     if plannable:
         found = survey(plannable, supply, snapshot.policy)
         fleet = plan_fleet(found, room)
@@ -99,5 +103,6 @@ def _predictions(found: Survey, fleet: FleetPlan) -> dict[int, Prediction]:
     ]
     if not asked:
         return {}
-    table = found.sizing.predict([row for _, row, _ in asked], [rate for _, _, rate in asked])
+    rows, rates = np.array([row for _, row, _ in asked]), np.array([rate for _, _, rate in asked])
+    table = found.sizing.predict(rows, rates)
     return {index: table.row(place, found.workloads[index].key) for place, (index, _, _) in enumerate(asked)}

@@ -83,7 +83,8 @@ def rejections_of(found: Survey, misses: Sequence[Sequence[Miss]]) -> list[tuple
         rate = _telling_rate(found, miss)
         if rate is not None:
             places[miss.lot] = asked.setdefault((_telling_row(found, miss), rate), len(asked))
-    predicted = found.sizing.predict([row for row, _ in asked], [rate for _, rate in asked]) if asked else None
+    rows, rates = np.array([row for row, _ in asked], dtype=np.int64), np.array([rate for _, rate in asked])
+    predicted = found.sizing.predict(rows, rates) if asked else None
     said: dict[tuple[object, ...], Rejection] = {}
 
     def missed(workload: Workload, miss: Miss) -> Missed:

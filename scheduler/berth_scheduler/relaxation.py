@@ -49,6 +49,8 @@ def relaxations(
         for constraint, relax in RELAXATIONS:
             if constraint in blamed[index]:
                 what_ifs.extend(relax(index, found.workloads[index]))
+    if not what_ifs:
+        return {}
     answers: dict[int, list[tuple[Decimal, Alternative]]] = {index: [] for index in unplaced}
     again = survey([one.workload for one in what_ifs], found.supply, found.policy)
     for position, what_if in enumerate(what_ifs):
@@ -78,19 +80,25 @@ _SPEED = {Constraint.LATENCY, Constraint.THROUGHPUT}
 
 
 def _with_best_latency(found: Survey, unplaced: Sequence[int]) -> list[WhatIf]:
-    """The objectives at the best that any candidate reaches at the full rate and the most replicas.
+    """The objectives at the best that any candidate reaches, with the most replicas, a quarter of them, and the fewest:
+    the tightest that there could be may cost too much, or find no room.
 
     Of all rows that fit, the one whose worst objective is missed by the smallest factor; only the objectives that it
     misses are changed.
     """
-    rows_of = {index: rows for index in unplaced if (rows := _rows_that_fit(found, index))}
-    if not rows_of:
+    fitting = {index: np.array(_rows_that_fit(found, index), dtype=np.int64) for index in unplaced}
+    blocks = [
+        (index, rows, found.workloads[index].traffic.requests_per_second / count)
+        for index, rows in fitting.items()
+        for count in _replica_counts(found.workloads[index])
+        if len(rows) and found.workloads[index].latency
+    ]
+    if not blocks:
         return []
-    asked = [(index, row) for index, rows in rows_of.items() for row in rows]
-    rates = [_share_of_rate(found.workloads[index]) for index, _ in asked]
-    predicted = found.sizing.predict([row for _, row in asked], rates)
-    start, what_ifs = 0, []
-    for index, rows in rows_of.items():
+    rates = np.concatenate([np.full(len(rows), rate) for _, rows, rate in blocks])
+    predicted = found.sizing.predict(np.concatenate([rows for _, rows, _ in blocks]), rates)
+    start, what_ifs = 0, {}
+    for index, rows, _ in blocks:
         mine = slice(start, start + len(rows))
         start += len(rows)
         workload = found.workloads[index]
@@ -99,17 +107,21 @@ def _with_best_latency(found: Survey, unplaced: Sequence[int]) -> list[WhatIf]:
         }
         relaxed = _relaxed_latency(workload, edges)
         if relaxed is not None:
-            changed = [new for new, old in zip(relaxed, workload.latency, strict=True) if new != old]
-            text = " and ".join(
-                f"{objective_name(one.metric, one.statistic)} ≤ {duration(one.limit_seconds)}" for one in changed
-            )
-            update = workload.model_copy(update={"latency": relaxed, "running": ()})
-            what_ifs.append(WhatIf(index, Constraint.LATENCY, update, lambda _berths, _usd, text=text: text))  # type: ignore[misc]
-    return what_ifs
+            what_ifs[index, relaxed] = _what_if_slower(index, workload, relaxed)
+    return list(what_ifs.values())
 
 
-def _share_of_rate(workload: Workload) -> float:
-    return workload.traffic.requests_per_second / workload.maximum_replicas
+def _replica_counts(workload: Workload) -> list[int]:
+    most = workload.maximum_replicas
+    return sorted({workload.minimum_replicas, max(workload.minimum_replicas, -(-most // 4)), most})
+
+
+def _what_if_slower(index: int, workload: Workload, relaxed: tuple[LatencyObjective, ...]) -> WhatIf:
+    changed = [new for new, old in zip(relaxed, workload.latency, strict=True) if new != old]
+    text = " and ".join(
+        f"{objective_name(one.metric, one.statistic)} ≤ {duration(one.limit_seconds)}" for one in changed
+    )
+    return _what_if(index, Constraint.LATENCY, workload, lambda _berths, _usd: text, latency=relaxed)
 
 
 def _rows_that_fit(found: Survey, index: int) -> list[int]:

@@ -144,11 +144,9 @@ class Sizing:
     def rows_of_cell(self, cell: int) -> slice:
         return slice(int(self.rows.first[cell]), int(self.rows.first[cell + 1]))
 
-    def predict(self, rows: Sequence[int], requests_per_second: Sequence[float]) -> PredictionTable:
+    def predict(self, rows: Integers, requests_per_second: Floats) -> PredictionTable:
         """Of the given rows, each at its own rate per replica."""
-        return performance.predict(
-            self.questions.cases(self.rows, np.array(rows, dtype=np.int64), rate=np.array(requests_per_second))
-        )
+        return performance.predict(self.questions.cases(self.rows, rows, rate=requests_per_second))
 
 
 def size(questions: Questions, rows: Rows) -> Sizing:

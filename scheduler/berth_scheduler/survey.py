@@ -61,8 +61,9 @@ def survey(workloads: Sequence[Workload], supply: Supply, policy: Policy) -> Sur
     questions = Questions(lots.problems, supply.shapes, lots.precisions, policy.memory_margin_percent)
     sizing = size(questions, rows)
     matter = Matter(lots, Room.of(supply.pools), cell, sizing)
-    examine_fitness(matter, outcome)
-    examine_room(matter, outcome)
+    if outcome.passes.any():
+        examine_fitness(matter, outcome)
+        examine_room(matter, outcome)
     groups = groups_of(matter, outcome.passes)
     options = rank(lots, groups, cell)
     first = len(rows) - len(fixed)
