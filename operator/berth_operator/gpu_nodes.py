@@ -20,7 +20,8 @@ from berth_operator.node_labels import (
     capacity_type_label,
     cloud_of,
     first_label,
-    gpu_label,
+    gpu_labels,
+    memory_mib,
     shown,
 )
 from berth_operator.pod_requests import NOTHING, Amounts, held_by_node
@@ -132,11 +133,11 @@ def _read(name: str, node: Object, held: Amounts, catalogue: GPUCatalogue, insta
         instance_type=instance_type[1] if instance_type else None,
         capacity_type=bought[1] if bought else None,
     )
-    said = gpu_label(labels)
+    said = gpu_labels(labels)
     gpu = _gpu_of(said, labels, catalogue, instance_gpu(purchase))
     allocatable = _allocatable(node)
     partition = _partition(gpu, labels, _resources(node, "capacity") or allocatable)
-    stated = {said.key: labels[said.key]} if said else {}
+    stated = {said[0].key: labels[said[0].key]} if said else {}
     for found in (instance_type, zone, (bought[0], labels[bought[0]]) if bought else None):
         stated |= dict([found]) if found else {}
     return GPUNode(
@@ -173,14 +174,24 @@ def _refuse_sharing(labels: Mapping[str, str]) -> None:
 
 
 def _gpu_of(
-    said: GPULabel | None, labels: Mapping[str, str], catalogue: GPUCatalogue, instance_gpu: str | None
+    said: Sequence[GPULabel], labels: Mapping[str, str], catalogue: GPUCatalogue, instance_gpu: str | None
 ) -> GPUSpecification | None:
-    if said is None:
+    """By the most trustworthy label, which the others must not contradict; without any, by the instance type."""
+    if not said:
         found = catalogue.get(instance_gpu) if instance_gpu is not None else None
         return found if isinstance(found, GPUSpecification) else None
-    resolved = catalogue.resolve(said.spelling, memory_mib=said.memory_mib, instance_gpu=instance_gpu)
+    first, *others = said
+    memory = memory_mib(labels, first.memory_key)
+    resolved = catalogue.resolve(first.spelling, memory_mib=memory, instance_gpu=instance_gpu)
     if isinstance(resolved, UnknownGPU):
-        raise Garbled(f"label {said.key} is {shown(labels[said.key])}: {resolved.message}")
+        raise Garbled(f"label {first.key} is {shown(labels[first.key])}: {resolved.message}")
+    for other in others:
+        meant = catalogue.resolve(other.spelling)
+        # A word that says too little contradicts nothing: Karpenter calls every A100 a100.
+        names = (meant.name,) if isinstance(meant, GPUSpecification) else meant.candidates
+        known = isinstance(meant, GPUSpecification) or meant.reason == "Ambiguous"
+        if known and resolved.name not in names:
+            raise Garbled(f"label {first.key} says {resolved.name}, and {other.key} says {' or '.join(names)}")
     return resolved
 
 

@@ -85,29 +85,27 @@ class Garbled(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GPULabel:
-    """What a node says about its GPU: the label, its value, and the memory in MiB where that is said too."""
+    """What a node says about its GPU: the label, its value, and the label that says how much memory it has."""
 
     key: str
     spelling: str
-    memory_mib: float | None
+    memory_key: str | None
 
 
-def gpu_label(labels: Labels) -> GPULabel | None:
-    """The most trustworthy word about the GPU; None where there is none. Raises :class:`Garbled`."""
-    for key, memory_key in GPU_AND_MEMORY_LABELS:
-        spelling = labels.get(key, "").strip()
-        if spelling:
-            return GPULabel(key, spelling, None if memory_key is None else _memory_mib(labels, memory_key))
-    return None
+def gpu_labels(labels: Labels) -> tuple[GPULabel, ...]:
+    """Every word about the GPU, the most trustworthy first."""
+    said = ((key, labels.get(key, "").strip(), memory_key) for key, memory_key in GPU_AND_MEMORY_LABELS)
+    return tuple(GPULabel(*one) for one in said if one[1])
 
 
-def _memory_mib(labels: Labels, key: str) -> float | None:
-    text = labels.get(key)
+def memory_mib(labels: Labels, key: str | None) -> float | None:
+    """Of the label ``key``; None where it is not there. Raises :class:`Garbled`."""
+    text = labels.get(key) if key is not None else None
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:12]) < 10**8:
+    if not (text.isascii() and text.isdigit()) or len(text) > 8 or int(text) == 0:
         raise Garbled(f"label {key} is {shown(text)}, not a number of MiB")
-    return float(int(text))
+    return float(text)
 
 
 def capacity_type_label(labels: Labels) -> tuple[str, CapacityType] | None:

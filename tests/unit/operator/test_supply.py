@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import fleet
 from berth_operator.catalogues import Catalogues
 from berth_operator.supply import pools_of
 from berth_operator.world import World
@@ -169,6 +170,10 @@ def garble(bad: dict[str, Any], **status: Any) -> dict[str, Any]:
             garble({"karpenter.sh/capacity-type": "sport"}),
             "capacity-type is 'sport' (known: spot, on-demand, reserved)",
         ),
+        (
+            garble({"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"}),
+            "label nvidia.com/gpu.product says L4, and cloud.google.com/gke-accelerator says T4",
+        ),
         (garble({"nvidia.com/gpu.product": "NVIDIA-L4-SHARED"}), "its GPUs are shared"),
         (garble({"nvidia.com/gpu.replicas": "4"}), "its GPUs are shared"),
         (garble({}, gpus="a few"), "status.allocatable.nvidia.com/gpu: must be a quantity"),
@@ -317,3 +322,26 @@ def test_the_spot_taint_of_a_cloud_is_tolerated_by_a_discovered_spot_pool() -> N
     found = only(spot)
     assert [one.usable for one in found.nodes] == [True]
     assert [one.key for one in found.tolerations] == ["cloud.google.com/gke-spot", "nvidia.com/gpu"]
+
+
+def test_a_label_that_says_too_little_contradicts_nothing() -> None:
+    a100 = {
+        "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB",
+        "nvidia.com/gpu.memory": "81920",
+        "node.kubernetes.io/instance-type": "p4de.24xlarge",
+        "karpenter.k8s.aws/instance-gpu-name": "a100",
+    }
+    found = only(node(labels=a100, gpus="8", cpu="96", memory="1152Gi"))
+    assert found.gpu is not None and found.gpu.name == "A100-SXM-80GB"
+
+
+def test_the_nodes_of_the_local_cluster_are_read_as_they_are_meant() -> None:
+    """Seven kinds of node that are as they should be; three that are not, each with its reason."""
+    objects = [fleet.node(kind, number) for kind, count in fleet.DEFAULT_FLEET for number in range(count)]
+    found = pools(*objects)
+    usable = {one.gpu.name: len(one.nodes) for one in found.values() if one.gpu is not None and not one.problems}
+    assert usable == {"T4": 2, "L40S": 3, "A100-SXM-80GB": 1, "H100-SXM-80GB": 2}
+    # The price book has no g2-standard-8 in us-east1: marked, never zero.
+    assert {one.problems[0].reason for one in found.values() if one.gpu is not None and one.problems} == {"NoPrice"}
+    lost = " ".join(problem.message for problem in found["unreadable-nodes"].problems)
+    assert all(f"node {kind}-0 left out" in lost for kind in ("nameless", "garbled", "contradictory"))
