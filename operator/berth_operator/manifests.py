@@ -18,6 +18,7 @@ from berth_operator.yaml_document import Document, Flaw, Unreadable, read_docume
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = Path("-")
 OUR_GROUP = "berthmaster.dev"
+UNKNOWN_FIELD = "unknown field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,10 @@ def _api_flaws(thing: Object, document: Document) -> Iterator[Flaw]:
     try:
         parse(thing, strict=True)
     except InvalidObject as error:
+        misspelt = {_parent(problem.path) for problem in error.problems if problem.message.startswith(UNKNOWN_FIELD)}
         for problem in error.problems:
+            if problem.path in misspelt:
+                continue  # "state at least one of …" of a part with a misspelt member says the same thing twice
             value = _at(thing, problem.path)
             message = problem.message
             if isinstance(value, float):
@@ -178,6 +182,10 @@ def _api_flaws(thing: Object, document: Document) -> Iterator[Flaw]:
                     f' put it in quotes, "{value}"'
                 )
             yield document.flaw(problem.path, message)
+
+
+def _parent(path: str) -> str:
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
 
 
 def _at(value: Any, path: str) -> Any:

@@ -139,11 +139,14 @@ class _Reader:
             self._merged[id(node)] = len(node.value) - own
         merged = self._merged[id(node)]
         result: dict[str, Any] = {}
+        own_names: set[str] = set()
         for index, (key, value) in enumerate(node.value):
             name = self._key(key, path)
             inner = f"{path}.{name}" if path else name
-            if name in result and index >= merged:
-                self._refuse(key, inner, f"is there twice, first on line {lines.get(inner, 0)}")
+            if name in own_names:
+                self._refuse(key, inner, f"is there twice, first on line {lines[inner]}")
+            if index >= merged:
+                own_names.add(name)
             lines[inner] = key.start_mark.line + 1
             result[name] = self.read(value, inner, lines)
         return result
