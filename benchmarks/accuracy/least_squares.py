@@ -29,7 +29,8 @@ def fit(
 ) -> Floats:
     """Minimise Σ huber(residual) + Σ ((log value − log prior) / deviation)² by damped Gauss-Newton.
 
-    Returns the values, shape (parameters,). ``start`` is the prior, positive. ``residuals``: weighted log ratios at given values.
+    Returns the values, shape (parameters,). ``start`` is the prior, positive. ``residuals``: weighted log ratios at
+    given values.
     """
     prior = np.log(start)
     deviation = np.array([one.deviation for one in parameters])
@@ -48,7 +49,11 @@ def fit(
     best = cost(point)
     for _ in range(rounds):
         base = residuals(np.exp(point))
-        slopes = np.stack([(residuals(np.exp(_moved(point, i))) - base) / STEP for i in range(len(point))], axis=1)
+        # Away from an upper bound: a step that is cut off there would show no slope.
+        steps = np.where(point + STEP > upper, -STEP, STEP)
+        slopes = np.stack(
+            [(residuals(np.exp(_moved(point, i, step))) - base) / step for i, step in enumerate(steps)], axis=1
+        )
         weight = np.where(np.abs(base) <= HUBER, 1.0, HUBER / np.maximum(np.abs(base), 1e-12))
         normal = slopes.T @ (weight[:, None] * slopes) + np.diag(1 / deviation**2)
         gradient = slopes.T @ (weight * base) + (point - prior) / deviation**2
@@ -65,7 +70,7 @@ def fit(
     return np.exp(point)
 
 
-def _moved(point: Floats, index: int) -> Floats:
+def _moved(point: Floats, index: int, step: float) -> Floats:
     moved = point.copy()
-    moved[index] += STEP
+    moved[index] += step
     return moved

@@ -61,6 +61,10 @@ class ContinuousBatching:
     largest_admission: Floats
     """The x at which seats or token budget are used up."""
     maximum_rate: Floats
+    idle_step_seconds: Floats
+    """Of a step that carries nothing."""
+    prompt_seconds: Floats
+    """What a chunk of a prompt adds to it."""
     request_overhead: Floats
     cohort_share: Floats
     prompt_sigma: Floats
@@ -99,8 +103,8 @@ class ContinuousBatching:
         prefill = chunk_step * chunks
         busy = np.minimum(admission * chunks, 1.0)
         excess = np.maximum(chunk_step - step, 0.0)
-        collision = np.minimum(rate * chunks * excess, HIGHEST_COLLISION)
-        behind = self.burstiness * collision / (2 * (1 - collision)) * excess * chunks
+        collision = np.minimum(rate * chunks * self.prompt_seconds, HIGHEST_COLLISION)
+        behind = self.burstiness * collision / (2 * (1 - collision)) * self.prompt_seconds * chunks
         utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
         residence = prefill + self.decode_steps * step
         varied = np.full_like(rate, self.output_variation)
@@ -187,10 +191,10 @@ class ContinuousBatching:
         fixed: Floats,
         queue: Floats,
     ) -> LanguageState:
-        idle_step = self.step.seconds(np.zeros_like(sequences), np.zeros_like(sequences))
-        # How many run fluctuates like a Poisson number, and the step time with it by its elasticity.
-        elasticity = np.maximum(1 - idle_step / step, 0.0)
-        fluctuation = self.burstiness * elasticity * elasticity / np.maximum(sequences, 1.0)
+        # How many run fluctuates like a Poisson number, and the step time with it by its elasticity. The number is that
+        # of a full replica: with few running the elasticity is small anyway, and the percentiles rise with the load.
+        elasticity = np.maximum(1 - self.idle_step_seconds / step, 0.0)
+        fluctuation = self.burstiness * elasticity * elasticity / self.seats
         variation = np.sqrt(self.service_jitter * self.service_jitter + fluctuation)
         decoding = self.decode_steps * step
         first = [
@@ -231,6 +235,8 @@ def continuous_batching(
     largest = np.minimum(by_seats, by_budget)
     step = step_coefficients(table, work, device, engine, constants)
     rate = largest / step.seconds(largest * decode_steps, largest * prompt)
+    nothing = np.zeros_like(prompt)
+    idle_step = step.seconds(nothing, nothing)
     return ContinuousBatching(
         step=step,
         memory=memory,
@@ -241,6 +247,8 @@ def continuous_batching(
         seats=np.maximum(largest * (decode_steps + chunk_steps), 1.0),
         largest_admission=largest,
         maximum_rate=rate,
+        idle_step_seconds=idle_step,
+        prompt_seconds=step.seconds(nothing, np.minimum(prompt, budget)) - idle_step,
         request_overhead=served_seconds(table, engine.request_overhead_seconds),
         cohort_share=engine.cohort_share,
         prompt_sigma=prompt_sigma(table.input_tokens, table.input_tokens_p95),

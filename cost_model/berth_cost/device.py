@@ -30,9 +30,6 @@ class DeviceColumns:
     """1 where a number that the model reads has no second source."""
 
 
-READ_FIELDS = frozenset({"memory_bytes", "memory_bandwidth_bytes_per_second", "peak_flops_per_second"})
-
-
 def device_columns(table: CaseTable) -> DeviceColumns:
     """By GPU, then a slice's share: rates and power by compute slices, bandwidth by memory slices."""
     gpu = table.gpu_index
@@ -51,8 +48,19 @@ def device_columns(table: CaseTable) -> DeviceColumns:
         idle_power_watts=_column([one.idle_power_watts for one in table.gpus])[gpu] * compute_share,
         link_bytes_per_second=link[gpu],
         nvlink=has_nvlink.astype(np.float64)[gpu],
-        recalled=np.array([float(bool(READ_FIELDS.intersection(one.recalled))) for one in table.gpus])[gpu],
+        recalled=_recalled(table.gpus, table.precisions)[gpu, table.precision_index],
     )
+
+
+def _recalled(gpus: Sequence[GPUSpecification], precisions: Sequence[str]) -> Floats:
+    """1 by (GPU, precision) where the bandwidth or the rate of that precision has no second source."""
+    marks = np.zeros((len(gpus), len(precisions)))
+    for i, gpu in enumerate(gpus):
+        for j, precision in enumerate(precisions):
+            rates = [key for key in FORMATS[precision].compute if key in gpu.peak_flops_per_second][:1]
+            read = {"memory_bandwidth_bytes_per_second", *(f"peak_flops_per_second.{key}" for key in rates)}
+            marks[i, j] = float(bool(read.intersection(gpu.recalled)))
+    return marks
 
 
 def _column(values: Sequence[float | int | None]) -> Floats:

@@ -145,7 +145,8 @@ class FitError(Record):
     cases: int
     median_percent: float
     mean_percent: float
-    band_coverage_percent: float
+    band_coverage_percent: float | None = None
+    """None where the band is composed of those of other metrics (energy: power over rate)."""
 
 
 class Constants(Record):

@@ -1,0 +1,61 @@
+"""What a replica needs per GPU, and what is refused for want of it."""
+
+import numpy as np
+import pytest
+
+from berth_cost.case import Load, Serving
+from berth_cost.engine_constants import built_in_constants
+from berth_cost.performance import predict
+from berth_cost.table import predict_cases
+from cost_cases import GPU, RESNET50, case, table
+
+
+def memory(*cases) -> np.ndarray:
+    return predict(table(cases)).point["memoryBytesPerGPU"]["value"]
+
+
+def test_a_language_model_needs_its_weights_and_the_engines_own():
+    reserved = built_in_constants().language["vllm"].reserved_memory_bytes
+    weights = 8.03e9 * 2
+    assert weights + reserved < memory(case())[0] < weights + reserved + 3e9
+
+
+def test_every_running_request_adds_its_cache():
+    few, many = memory(case(load=Load(kind="closed", concurrency=1)), case(load=Load(kind="closed", concurrency=101)))
+    per_token = 2 * 32 * 8 * 128 * 2
+    assert (many - few) / 100 == pytest.approx(per_token * 512, rel=0.35)
+
+
+def test_tensor_parallelism_splits_the_weights():
+    one, two = memory(case(), case(tensor=2))
+    assert one - two == pytest.approx(8.03e9, rel=0.1)
+
+
+def test_too_little_memory_is_refused_with_both_numbers_in_bytes():
+    small = GPU.model_copy(update={"memory_bytes": 16_000_000_000})
+    (answer,) = predict_cases([case(gpu=small)], {})
+    assert not answer.feasible
+    (reason,) = answer.reasons
+    assert reason.code == "memory"
+    assert reason.value > 16e9
+    assert reason.limit <= 16e9
+
+
+def test_a_batch_whose_cache_does_not_fit_is_refused():
+    fits, not_fits = predict(
+        table([case(load=Load(kind="batch", batch_size=size), inputs=4096) for size in (8, 4096)])
+    ).feasible
+    assert fits
+    assert not not_fits
+
+
+def test_every_instance_of_a_classic_network_holds_its_own_weights_and_activations():
+    one, four = memory(*(case(RESNET50, serving=Serving(maximum_batch_size=16, instances=count)) for count in (1, 4)))
+    each = 25.6e6 * 2 + 16 * (0.3 * 22e6 + 602112 + 4000)
+    assert four - one == pytest.approx(3 * each)
+
+
+def test_a_slice_has_its_own_memory_only():
+    whole, sliced = predict(table([case(), case(mig_profile="1g.10gb")])).feasible
+    assert whole
+    assert not sliced
