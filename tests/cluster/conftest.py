@@ -104,7 +104,7 @@ def make_cluster(tmp_path: Path) -> Iterator[Callable[..., LocalCluster]]:
 def operator_process(
     tmp_path: Path, control_plane: ControlPlane
 ) -> Iterator[Callable[[Mapping[str, Any] | Path], OperatorProcess]]:
-    """``operator_process(settings, kubeconfig=…, namespace=…)``: the real operator beside ``control_plane``, started."""
+    """``operator_process(settings, kubeconfig=…, namespace=…)``: the real operator, running beside it."""
     with contextlib.ExitStack() as running:
 
         def start(

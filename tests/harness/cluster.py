@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 import diagnosis
 import fleet
 import helm
+import triton_server
 from controlplane import ControlPlane
 from fleet import NodeKind
 from helm import Helm
@@ -89,8 +90,12 @@ class LocalCluster:
         return Helm(self.kubeconfig, namespace)
 
     def install_operator(self, values: Mapping[str, Any] | None = None, *, wait: bool = True) -> None:
-        """The chart, with the operator in pods of its own; upgraded where it is installed already."""
+        """The chart, with the operator in pods of its own; upgraded where it is installed already.
+
+        The operator is told which Triton runs here (``settings.platform.images``), unless ``values`` say otherwise.
+        """
         release = self.helm()
+        values = _merged({"settings": {"platform": triton_server.PLATFORM}}, values or {})
         if release.exists(RELEASE):
             release.upgrade(RELEASE, values, wait=wait)
         else:
@@ -109,6 +114,16 @@ class LocalCluster:
             if program.exists():
                 with contextlib.suppress(FileExistsError):
                     (self.programs / name).symlink_to(program)
+
+
+def _merged(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with what ``over`` states, key by key, as Helm merges."""
+    nested = {
+        key: _merged(values[key], each)
+        for key, each in over.items()
+        if isinstance(each, Mapping) and isinstance(values.get(key), Mapping)
+    }
+    return {**values, **over, **nested}
 
 
 def clear(state: Path) -> None:

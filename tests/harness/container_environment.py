@@ -91,7 +91,7 @@ def resource(container: Object, reference: Object) -> str:
     kind, _, name = reference["resource"].partition(".")
     stated = container.get("resources", {}).get(kind, {}).get(name, "0")
     divisor = quantity(str(reference.get("divisor", "0"))) or 1
-    return str((quantity(str(stated)) / divisor).to_integral_value(ROUND_CEILING))
+    return str(int((quantity(str(stated)) / divisor).to_integral_value(ROUND_CEILING)))
 
 
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}

@@ -17,6 +17,8 @@ from volumes import Volumes
 TRITON_IMAGES = ("nvcr.io/nvidia/tritonserver",)
 OPERATOR_IMAGES = ("ghcr.io/berthmaster/berthmaster",)
 POD_SITE = cache.HARNESS / "pod_site"
+LLM_API = "/app/all_models/llmapi/tensorrt_llm/1"
+"""Where TensorRT-LLM's image keeps Triton's adapter for it, which pods copy into their repository."""
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 SOURCE_ROOTS = ("operator", "scheduler", "cost_model")
 
@@ -145,6 +147,7 @@ def triton_program(server: triton_server.TritonServer, address: str, workplace: 
         mounts=[
             *(Mount(str(folder), folder, read_only=True) for folder in server.folders if folder.exists()),
             Mount("/opt/tritonserver/bin/tritonserver", launcher, read_only=True),
+            Mount(LLM_API, triton_server.STAND_INS / "tensorrtllm", read_only=True),
         ],
         links={
             "/opt/tritonserver/backends": str(server.backends),

@@ -11,7 +11,14 @@ import debian
 from progress import Step
 
 REQUIREMENTS = cache.REPOSITORY / "requirements"
-PIP = ("install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
+PIP = (
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "--no-input",
+    "--root-user-action=ignore",
+    "--require-hashes",
+)
 
 
 def find(minors: Iterable[int]) -> Path | None:
@@ -36,13 +43,13 @@ def create(folder: Path, interpreter: Path, lock: Path, *, dependencies: bool = 
     subprocess.run([interpreter, "-m", "venv", "--without-pip", folder], check=True)
     with Step(f"installing {lock.relative_to(cache.REPOSITORY)} into {folder.name}"):
         only = [] if dependencies else ["--no-deps"]
-        subprocess.run([*pip(folder / "bin" / "python", interpreter), *PIP, *only, "-r", lock], check=True)
+        subprocess.run([*pip(folder / "bin" / "python", interpreter), *LOCKED, *only, "-r", lock], check=True)
 
 
 def unpack(lock: Path, folder: Path) -> None:
     """The files of the packages that ``lock`` names, below ``folder``: for packages that are data or programs."""
     here = Path(sys.executable)
-    subprocess.run([*pip(here, here), *PIP, "--no-deps", "--target", folder, "-r", lock], check=True)
+    subprocess.run([*pip(here, here), *LOCKED, "--no-deps", "--target", folder, "-r", lock], check=True)
 
 
 def pip(into: Path, interpreter: Path) -> list[str | Path]:

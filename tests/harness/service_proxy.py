@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from addresses import of_pod, of_service
 from async_api import AsyncApi
@@ -122,29 +122,16 @@ class ServiceProxy:
         return listener
 
     def _behind(self, key: Key, port: Object) -> list[Endpoint]:
-        """The endpoints that new connections to this port of the Service may go to, in a fixed order."""
-        ready, draining = set(), set()
-        for document in self._slices.get(key, {}).values():
-            number = _port_number(document, port.get("name", ""))
-            if number is None:
-                continue
-            for endpoint in document.get("endpoints") or []:
-                state = endpoint.get("conditions", {})
-                found = {Endpoint(address, number) for address in endpoint["addresses"]}
-                if state.get("ready", True):
-                    ready |= found
-                elif state.get("serving") and state.get("terminating"):
-                    draining |= found
-        return sorted(ready or draining, key=lambda endpoint: (endpoint.address, endpoint.port))
+        return behind(self._slices.get(key, {}).values(), port.get("name", ""))
 
     async def _serve(self, key: Key, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Join the client with the next endpoint that takes the connection; give up after one round."""
         service = self._services.get(key)
         stated = next((each for each in service["spec"]["ports"] if each["port"] == number), None) if service else None
-        behind = self._behind(key, stated) if stated else []
+        endpoints = self._behind(key, stated) if stated else []
         turn = next(self._turns.setdefault((key, number), itertools.count()))
-        for offset in range(len(behind)):
-            endpoint = behind[(turn + offset) % len(behind)]
+        for offset in range(len(endpoints)):
+            endpoint = endpoints[(turn + offset) % len(endpoints)]
             try:
                 joined = await asyncio.open_connection(of_pod(endpoint.address), endpoint.port)
             except OSError:
@@ -152,6 +139,23 @@ class ServiceProxy:
             await _join((reader, writer), joined)
             return
         writer.transport.abort()
+
+
+def behind(slices: Iterable[Object], port: str) -> list[Endpoint]:
+    """The endpoints that new connections to the Service port of that name may go to, in a fixed order."""
+    ready, draining = set(), set()
+    for document in slices:
+        number = _port_number(document, port)
+        if number is None:
+            continue
+        for endpoint in document.get("endpoints") or []:
+            state = endpoint.get("conditions", {})
+            found = {Endpoint(address, number) for address in endpoint["addresses"]}
+            if state.get("ready", True):
+                ready |= found
+            elif state.get("serving") and state.get("terminating"):
+                draining |= found
+    return sorted(ready or draining, key=lambda endpoint: (endpoint.address, endpoint.port))
 
 
 def _port_number(endpoint_slice: Object, name: str) -> int | None:

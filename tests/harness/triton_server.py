@@ -23,6 +23,19 @@ MINORS = (11, 12)
 STAND_INS = cache.HARNESS / "backends"
 LINUX_GLIBC = "2.35"  # of the wheel: manylinux_2_35
 
+RELEASE = "24.10"
+PLATFORM = {
+    "images": {
+        "onnxruntime": {"reference": f"nvcr.io/nvidia/tritonserver:{RELEASE}-py3"},
+        "tensorrt": {"reference": f"nvcr.io/nvidia/tritonserver:{RELEASE}-py3"},
+        "pytorch": {"reference": f"nvcr.io/nvidia/tritonserver:{RELEASE}-py3"},
+        "python": {"reference": f"nvcr.io/nvidia/tritonserver:{RELEASE}-py3"},
+        "vllm": {"reference": f"nvcr.io/nvidia/tritonserver:{RELEASE}-vllm-python-py3"},
+        "tensorrtllm": {"reference": f"nvcr.io/nvidia/tritonserver:{RELEASE}-trtllm-python-py3"},
+    }
+}
+"""The operator's setting ``platform`` where this server runs: it refuses configuration fields of newer releases."""
+
 
 class Unavailable(Exception):
     """Why no real Triton can run on this machine."""
