@@ -27,14 +27,11 @@ import onnx_network
 import render_stories
 import sandbox
 import triton_server
-from berth_operator.platform import Images
 from controlplane import die_with_parent, free_ports
 
 READY_WITHIN_SECONDS = 60
 POD_UID = "0f0e0d0c-1111-4222-8333-444455556666"
 
-RELEASE = {backend: {"reference": f"nvcr.io/nvidia/tritonserver:24.10-{backend}"} for backend in Images.model_fields}
-"""The release that the real server is."""
 
 SLOW_MODEL = """
 import time
@@ -72,7 +69,7 @@ def server() -> triton_server.TritonServer:
 
 
 def on_release_of_server(name: str) -> render_stories.Story:
-    return render_stories.story(name).with_platform(images=RELEASE)
+    return render_stories.story(name).with_platform(**triton_server.PLATFORM)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,9 +283,7 @@ def infer_together(client: triton.InferenceServerClient, model: str, rows: list[
 def test_only_who_knows_the_pods_uid_reaches_the_dangerous_apis(
     server: triton_server.TritonServer, tmp_path: Path
 ) -> None:
-    story = on_release_of_server("search-reranker").with_platform(
-        images=RELEASE, restricted_api_header="berthmaster-pod"
-    )
+    story = on_release_of_server("search-reranker").with_platform(restricted_api_header="berthmaster-pod")
     with running(server, story, artefact_of("python", tmp_path / "artefact"), tmp_path / "root") as pod:
         pod.wait_ready("/v2/models/reranker/ready")
         closed = {"/v2/repository/index": b"{}", "/v2/systemsharedmemory/status": None, "/v2/logging": None}
