@@ -14,11 +14,13 @@ RECALLED_WIDENING = 0.10
 ESTIMATED_WIDENING = 0.25
 """The same where the activations or inputs of a classic network are estimates."""
 
-GROUPS = {"timeToFirstTokenSeconds": "first_token"}
-"""Calibration group by metric; every other time is ``service``."""
-
-LANGUAGE_THROUGHPUT = ("outputTokensPerSecond", "totalTokensPerSecond", "requestsPerSecond")
-CLASSIC_THROUGHPUT = ("itemsPerSecond", "requestsPerSecond")
+GROUPS = {
+    "timeToFirstTokenSeconds": "first_token",
+    "timePerOutputTokenSeconds": "service",
+    "endToEndSeconds": "service",
+    "latencySeconds": "service",
+}
+"""Calibration group by metric: runs correct times, and leave memory and power as they are."""
 
 
 def band_edges(
@@ -31,8 +33,8 @@ def band_edges(
     index = table.engine_index
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
-    if table.calibration is not None:
-        share = table.calibration.residual_share[GROUPS.get(metric, "service")]
+    if table.calibration is not None and metric in GROUPS:
+        share = table.calibration.residual_share[GROUPS[metric]]
         low, high = low * share, high * share
     return np.exp(low), np.exp(high)
 
@@ -41,4 +43,4 @@ def calibration_factor(table: CaseTable, metric: str) -> Floats:
     """What measured runs multiply the metric's time by, shape (n,); 1 without any."""
     if table.calibration is None:
         return np.ones(len(table))
-    return np.exp(table.calibration.log_factor[GROUPS.get(metric, "service")])
+    return np.exp(table.calibration.log_factor[GROUPS[metric]])

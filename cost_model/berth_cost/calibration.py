@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from berth_cost.case import Hardware, MeasuredPoint, Metrics, Percentiles
+from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.gpu_catalogue import GPUSpecification
@@ -24,6 +24,10 @@ PRIOR_DEVIATION = 0.30
 MEASUREMENT_DEVIATION = 0.05
 """σ, in logs: the same configuration measured again differs by 4 to 6 % (InferenceMAX repeats, BERT over TensorRT
 releases)."""
+ASSUMED_LEVEL_DEVIATION, ASSUMED_SHAPE_DEVIATION = 2.0, 0.6
+"""The same where a typical network stands for one whose size nobody knows: how fast it is says only the run, and how
+its time grows with the batch is a guess."""
+TYPICAL = {"parameters": 25e6, "flops_per_inference": 4e9}
 LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5, 0.5, 0.7, 0.7
 """ρ of a run that differs in that way alone; differences multiply."""
 LIKE_OTHER_LOAD_KIND = 0.7
@@ -77,37 +81,54 @@ def calibrated(
     What a run leaves out is as in each row. ``gpus`` by catalogue name. Raises :class:`CalibrationError`.
     """
     constants = constants or built_in_constants()
+    measured = [(rows, points) for rows, points in measured if len(rows) and points]
+    table, assumed = _completed(table, [rows for rows, _ in measured])
     count = len(table)
     factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
     share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
-    plain = replace(table, calibration=None)
     for rows, points in measured:
-        if not len(rows) or not points:
-            continue
-        asked = plain.rows(rows)
+        asked = table.rows(rows)
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
         for group in (SERVICE, FIRST_TOKEN):
-            factor[group][rows], share[group][rows] = _posterior(evidence, group)
+            factor[group][rows], share[group][rows] = _posterior(evidence, group, assumed[rows])
         grade[rows] = _grades(evidence)
-    return replace(table, calibration=Calibration(factor, share, grade))
+    return replace(table, calibration=Calibration(factor, share, grade, assumed))
 
 
-def _posterior(evidence: Sequence[Evidence], group: str) -> tuple[Floats, Floats]:
+def _completed(table: CaseTable, groups: Sequence[Integers]) -> tuple[CaseTable, Booleans]:
+    """The uncalibrated table with a typical network in place of the numbers that nobody knows, where runs tell its
+    speed anyway; and which rows that concerns."""
+    models = list(table.models)
+    index, assumed = table.model_index.copy(), np.zeros(len(table), dtype=np.bool_)
+    for rows in groups:
+        for model in np.unique(table.model_index[rows]):
+            dense = table.models[model].dense
+            if dense is None or None not in (dense.flops_per_inference, dense.parameters):
+                continue
+            known = {name: value for name, value in dense if value is not None}
+            models.append(Model(name=table.models[model].name, dense=Dense(**{**TYPICAL, **known})))
+            concerned = rows[table.model_index[rows] == model]
+            index[concerned], assumed[concerned] = len(models) - 1, True
+    return replace(table, models=tuple(models), model_index=index, calibration=None), assumed
+
+
+def _posterior(evidence: Sequence[Evidence], group: str, assumed: Booleans) -> tuple[Floats, Floats]:
     """(log factor, share of the band's width that is left), shapes (n,)."""
     likeness = np.stack([one.likeness for one in evidence])
     residual = np.stack([one.residual[group] for one in evidence])
     usable = (likeness > 0) & np.isfinite(residual)
+    shape_deviation = np.where(assumed, ASSUMED_SHAPE_DEVIATION, PRIOR_DEVIATION)
+    level_deviation = np.where(assumed, ASSUMED_LEVEL_DEVIATION, PRIOR_DEVIATION)
     with np.errstate(divide="ignore"):
-        spread = PRIOR_DEVIATION**2 * (1 / likeness**2 - 1)
+        spread = shape_deviation**2 * (1 / likeness**2 - 1)
     precision = np.where(usable, 1 / (MEASUREMENT_DEVIATION**2 + spread), 0.0)
     total = precision.sum(axis=0)
     informed = np.minimum(total, INDEPENDENT_RUNS * precision.max(axis=0))
-    prior = 1 / PRIOR_DEVIATION**2
-    mean = np.divide(
-        (precision * np.nan_to_num(residual)).sum(axis=0), total, out=np.zeros_like(total), where=total > 0
-    )
-    return mean * informed / (informed + prior), np.sqrt(prior / (informed + prior))
+    prior = 1 / level_deviation**2
+    weighted = (precision * np.nan_to_num(residual)).sum(axis=0)
+    mean = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
+    return mean * informed / (informed + prior), np.sqrt(1 / (informed + prior)) / PRIOR_DEVIATION
 
 
 def _grades(evidence: Sequence[Evidence]) -> Objects:

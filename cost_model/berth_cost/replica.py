@@ -124,6 +124,8 @@ def classic_replicas(table: CaseTable, constants: Constants) -> ClassicReplicas:
     engine = classic_columns(constants, table)
     items = np.where(table.load_kind == LoadKind.BATCH, table.batch_size, service.largest_batch) * service.items
     needed = classic_memory_bytes(table, work, engine, items)
+    if table.calibration is not None:
+        needed = np.where(table.calibration.assumed_size, np.nan, needed)
     check_memory(reasons, needed, device.memory_bytes)
     return ClassicReplicas(table, device, reasons, service, needed, work.estimated)
 

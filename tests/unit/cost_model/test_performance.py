@@ -325,6 +325,32 @@ def test_calibration_moves_the_sustainable_rate_too():
     assert edge == pytest.approx(0.03, rel=1e-5)
 
 
+def test_a_network_of_unknown_size_is_answered_from_its_runs_alone_without_memory():
+    nobody = Model(name="nobody-knows", dense=Dense())
+    load = Load(kind="batch", batch_size=8)
+    assert refusal(case(nobody, load)).code == "unknown"
+    run = MeasuredPoint(load=load, metrics=Metrics(latency_seconds=Percentiles(mean=0.25)))
+    told = answer(case(nobody, load).model_copy(update={"measured": (run,)}))
+    assert told.feasible
+    assert told.metrics[LATENCY]["mean"] == pytest.approx(0.25, rel=0.03)
+    assert "memoryBytesPerGPU" not in told.metrics
+    elsewhere = answer(case(nobody, Load(kind="batch", batch_size=32)).model_copy(update={"measured": (run,)}))
+    assert elsewhere.metrics[LATENCY]["mean"] > 0.25
+    low, high = elsewhere.band[LATENCY]["mean"]
+    assert high / low > told.band[LATENCY]["mean"][1] / told.band[LATENCY]["mean"][0]
+
+
+def test_runs_leave_the_bands_of_memory_and_power_as_they_are():
+    load = Load(kind="closed", concurrency=8)
+    plain, told = (
+        answer(case(load=load)),
+        answer(case(load=load).model_copy(update={"measured": (run_of(load, 0.02),)})),
+    )
+    for metric in ("memoryBytesPerGPU", "powerWattsPerGPU"):
+        widths = [one.band[metric][1] / one.band[metric][0] for one in (plain, told)]
+        assert widths[0] == pytest.approx(widths[1], rel=1e-4)
+
+
 # --- the constants -----------------------------------------------------------------------------------------------
 
 
