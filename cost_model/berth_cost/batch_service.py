@@ -4,7 +4,7 @@ As in :mod:`berth_cost.batching`, one variable drives everything explicitly: m =
 served. A batch takes what arrived, at least one request and at most the limit; the rate is m / cycle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -227,14 +227,7 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
         maximum_rate=np.ones_like(largest),
     )
-    return replace_rate(service)
-
-
-def replace_rate(service: BatchService) -> BatchService:
-    """With ``maximum_rate`` filled: full batches."""
-    values = {name: getattr(service, name) for name in BatchService.__slots__}
-    values["maximum_rate"] = service.largest_batch / service.cycle_seconds(service.largest_batch)
-    return BatchService(**values)
+    return replace(service, maximum_rate=largest / service.cycle_seconds(largest))
 
 
 def through_server(table: CaseTable, seconds: Floats) -> Floats:

@@ -33,6 +33,7 @@ from berth_cost.replica import (
     LANGUAGE_METRICS,
     LATENCY,
     TIME_PER_OUTPUT_TOKEN,
+    LanguageReplicas,
     Replicas,
     classic_replicas,
     language_replicas,
@@ -142,11 +143,14 @@ def sustainable_rate(
     for chosen, replicas in _by_kind_of_model(opened, constants):
         _copy_reasons(reasons, chosen, replicas.reasons)
         able = replicas.reasons.feasible
-        solved = _inverted(replicas, [(key, values[chosen]) for key, values in asked], constants)
+        here = [(key, limits[chosen]) for key, limits in asked if np.isfinite(limits[chosen]).any()]
+        solved = _inverted(replicas, here, constants)
         rate[chosen] = np.where(able, solved.rate, 0.0)
         value[chosen], limit[chosen] = np.where(able, solved.value, np.nan), np.where(able, solved.limit, np.nan)
         binding[chosen[able]] = solved.binding[able]
-        maximum[chosen] = np.where(able, replicas.maximum_rate / _stretch(replicas), np.nan)
+        maximum[chosen] = np.where(
+            able, replicas.maximum_rate / calibration_factor(replicas.table, _service_metric(replicas)), np.nan
+        )
     return SustainableRate(rate, binding, value, limit, maximum, reasons)
 
 
@@ -164,17 +168,14 @@ def _by_kind_of_model(table: CaseTable, constants: Constants) -> list[tuple[Inte
 
 
 def _copy_reasons(reasons: Feasibility, chosen: Integers, some: Feasibility) -> None:
+    reasons.feasible[chosen] = some.feasible
     reasons.code[chosen], reasons.message[chosen] = some.code, some.message
     reasons.value[chosen], reasons.limit[chosen] = some.value, some.limit
 
 
-def _stretch(replicas: Replicas) -> Floats:
-    metric = LATENCY if not _speaks(replicas) else TIME_PER_OUTPUT_TOKEN
-    return calibration_factor(replicas.table, metric)
-
-
-def _speaks(replicas: Replicas) -> bool:
-    return bool(is_transformer(replicas.table)[0])
+def _service_metric(replicas: Replicas) -> str:
+    """The time whose band says how much slower than predicted a replica may be."""
+    return TIME_PER_OUTPUT_TOKEN if isinstance(replicas, LanguageReplicas) else LATENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ def _inverted(replicas: Replicas, asked: Sequence[tuple[tuple[str, str], Floats]
     h·T(λ·h), the same replica on a slower clock.
     """
     table, wide = replicas.table, widening(replicas)
-    service = TIME_PER_OUTPUT_TOKEN if _speaks(replicas) else LATENCY
+    service = _service_metric(replicas)
     edge = calibration_factor(table, service) * band_edges(constants, table, service, "mean", wide)[1]
     objectives = [_objective(replicas, key, limits, constants, wide) for key, limits in asked]
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -276,7 +277,7 @@ def _worst_excess(replicas: Replicas, objectives: Sequence[_Objective], rows: In
 
 def _own_metric(replicas: Replicas, metric: str) -> str | None:
     """What the model calls the metric; None where it has none of the kind."""
-    if _speaks(replicas):
+    if isinstance(replicas, LanguageReplicas):
         return END_TO_END if metric == LATENCY else metric
     if metric == END_TO_END:
         return LATENCY

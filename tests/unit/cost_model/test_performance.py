@@ -274,6 +274,8 @@ def test_what_cannot_run_sustains_nothing_and_says_why():
     assert found.requests_per_second[0] == 0
     assert found.binding[0] is None
     assert found.reasons.code[0] == "precision"
+    assert not found.reasons.feasible[0]
+    assert np.isnan(found.maximum_rate[0])
 
 
 # --- calibration -------------------------------------------------------------------------------------------------
