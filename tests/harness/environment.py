@@ -29,13 +29,7 @@ def _make(folder: Path) -> None:
     interpreters.create(folder, interpreter, LOCK)
     with Step("installing the project, editable"):
         pip = interpreters.pip(folder / "bin" / "python", interpreter)
-        flags = [
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--disable-pip-version-check",
-            "--root-user-action=ignore",
-        ]
+        flags = [*interpreters.QUIETLY, "--no-deps", "--no-build-isolation"]
         subprocess.run([*pip, "install", *flags, "--editable", cache.REPOSITORY], check=True)
 
 

@@ -11,14 +11,8 @@ import debian
 from progress import Step
 
 REQUIREMENTS = cache.REPOSITORY / "requirements"
-PIP = (
-    "install",
-    "--quiet",
-    "--disable-pip-version-check",
-    "--no-input",
-    "--root-user-action=ignore",
-    "--require-hashes",
-)
+QUIETLY = ("--quiet", "--no-input", "--disable-pip-version-check", "--root-user-action=ignore")
+LOCKED = ("install", *QUIETLY, "--require-hashes")
 
 
 def find(minors: Iterable[int]) -> Path | None:
