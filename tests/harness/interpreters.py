@@ -49,11 +49,18 @@ def unpack(lock: Path, folder: Path) -> None:
 def pip(into: Path, interpreter: Path) -> list[str | Path]:
     """The command that installs into the environment of ``into``: the machine's own pip, else Debian's pip wheel.
 
-    Debian splits pip and ensurepip off its Python; ``--python`` lets any pip of this century's third decade serve
-    another environment, so none has to be installed anywhere.
+    Debian splits pip and ensurepip off its Python. ``--python`` lets any recent pip serve another environment, so none
+    has to be installed anywhere; an environment without pip was made by an interpreter that may have one.
     """
-    has_pip = subprocess.run([interpreter, "-m", "pip", "--version"], capture_output=True, check=False)
-    if has_pip.returncode == 0:
-        return [interpreter, "-m", "pip", "--python", into]
+    for candidate in (interpreter, _origin(interpreter)):
+        has_pip = subprocess.run([candidate, "-m", "pip", "--version"], capture_output=True, check=False)
+        if has_pip.returncode == 0:
+            return [candidate, "-m", "pip", "--python", into]
     wheel = next(debian.unpacked("python3-pip-whl").glob("usr/share/python-wheels/pip-*.whl"))
     return [into, wheel / "pip"]
+
+
+def _origin(interpreter: Path) -> Path:
+    """The interpreter that the environment of ``interpreter`` was made by; itself outside an environment."""
+    command = [interpreter, "-c", "import sys; print(sys._base_executable)"]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
