@@ -62,14 +62,15 @@ class Elector:
 
     async def acquire(self, waiting: Callable[[str], None] = lambda holder: None) -> None:
         """Return when we lead; ``waiting`` is told each holder that keeps us from it. Errors are waited out."""
-        told = None
+        told = ""
         while True:
             holder = await self._attempt()
             if holder == self.identity:
                 return
-            if holder != told:
-                waiting(holder or "nobody: the API server does not answer")
-                told = holder
+            keeper = holder or "unknown: the API server does not answer"
+            if keeper != told:
+                waiting(keeper)
+                told = keeper
             await asyncio.sleep(self._timings.retry_seconds)
 
     async def hold(self) -> None:

@@ -93,12 +93,15 @@ def workload_status(
         now=now,
     )
     ready = [progress.ready(name) for name in progress.names]
+    asked = sum(berth.replicas for berth in decision.berths)
+    if not decision.berths:  # what runs keeps running, and is what there is to count
+        asked, ready = sum(each.replicas for each in progress.deployments), [progress.serving_ready]
     status = InferenceWorkloadStatus(
         observed_generation=workload.generation,
         conditions=conditions,
         summary=_summary(decision),
         berths=tuple(_berth(berth, count) for berth, count in zip(decision.berths, ready, strict=False)),
-        replicas=sum(berth.replicas for berth in decision.berths),
+        replicas=asked,
         ready_replicas=sum(ready),
         selector=_selector(workload, progress.serving),
         predicted=None if decision.prediction is None else _predicted(decision.prediction),

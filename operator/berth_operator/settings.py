@@ -100,6 +100,7 @@ class HealthSettings(Record):
     host: str | None = None
     """Address to listen on: by default the pod's own, from the environment variable POD_IP, else every address."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """The chart's probes and ServiceMonitor ask 8080; 0 takes a free one, which nobody but a test finds."""
     oldest_key_seconds: Seconds = 300
     """Not alive when a workload waited so long although the API server answers."""
     loop_lag_seconds: Seconds = 10

@@ -1,6 +1,6 @@
 """An API server in memory with the face of :class:`berth_operator.kube.Kube`, and faults by script.
 
-It keeps what the operator relies on: uids, resource versions, generations, server-side apply with field ownership (lists
+It keeps what the operator relies on: uids, resource versions, generations, server-side apply with ownership (lists
 are atomic here), preconditions, and a watch that feeds mirrors. It knows no schema, no defaults and no controllers.
 """
 
@@ -47,6 +47,13 @@ class FakeKube:
             return verb in (None, asked) and kind in (None, about)
 
         self._faults += [(matches, error)] * times
+
+    def clone(self) -> "FakeKube":
+        """Another server with the same objects."""
+        other = FakeKube()
+        other.objects = {key: copy.deepcopy(thing) for key, thing in self.objects.items()}
+        other._versions, other._uids = itertools.count(10_000), itertools.count(10_000)
+        return other
 
     def watch(self, mirrors: Iterable[Mirror]) -> None:
         """Feed ``mirrors`` with every change from now on, and with what there is."""
@@ -273,9 +280,12 @@ def _set_at(thing: Any, path: Path, value: Any) -> None:
 
 
 def _remove_at(thing: Any, path: Path) -> None:
+    """The field goes, and with it every map that it leaves empty."""
     parent = _at(thing, path[:-1])
     if isinstance(parent, dict):
         parent.pop(path[-1], None)
+        if not parent and len(path) > 2:
+            _remove_at(thing, path[:-1])
 
 
 def _drop(fields: Fields, path: Path) -> None:
