@@ -103,8 +103,10 @@ def _why_not(found: Survey, index: int, option: int, bid: Bid | Shortage) -> Los
 def over_budget(found: Survey, index: int, usd_per_hour: Fraction) -> Lost | None:
     """In USD per month."""
     budget = found.workloads[index].budget_usd_per_month
+    if budget is None:
+        return None
     month = usd_per_month(usd_per_hour, found.policy)
-    if budget is None or month <= Fraction(budget):
+    if month <= Fraction(budget):
         return None
     return Lost(Constraint.BUDGET, float(month), float(budget))
 

@@ -6,6 +6,7 @@ held in it one workload after the other. Everything is counted in whole units: G
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Reach:
 
 def need_of(resources: PodResources, mig_profile: str | None, units: int) -> Need:
     """Millicores are rounded up, as the API server does."""
-    return Need(mig_profile, units, int(np.ceil(round(resources.cpu_cores * 1000, 6))), resources.memory_bytes)
+    return Need(mig_profile, units, ceil(round(resources.cpu_cores * 1000, 6)), resources.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ they are properties of all berths of a workload together (``rank``, ``fleet``).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -16,7 +16,7 @@ from berth_cost.precision import support_table
 from berth_scheduler.candidates import Lots
 from berth_scheduler.capacity import Reach, need_of
 from berth_scheduler.decision import Constraint
-from berth_scheduler.groups import Groups, Matter, distinct, distinct_variants, groups_of, replicas_of_lots
+from berth_scheduler.groups import Groups, Matter, distinct, groups_of, replicas_of_lots
 from berth_scheduler.sizing import CODE, PASSED
 from berth_scheduler.snapshot import CapacityType, Sharing, Workload
 from berth_scheduler.supply import NO_SHAPE
@@ -142,7 +142,7 @@ def least_score(workload: Workload) -> Decimal:
 
 def artefact_can_be_mounted(matter: Matter) -> Check:
     lots = matter.lots
-    variants = distinct_variants(lots)
+    variants = matter.variants
     table = np.ones((len(variants.distinct), len(lots.supply.offers)), dtype=np.bool_)
     for row, variant in zip(table, variants.distinct, strict=True):
         if variant.access.problem is not None:
@@ -168,7 +168,7 @@ def node_has_cpu_and_memory(matter: Matter) -> Check:
     """Against the roomiest node, existing or to come: CPU in cores where that is short, else memory in bytes."""
     lots = matter.lots
     needs, of_workload = distinct([need_of(one.resources, None, 0) for one in lots.workloads])
-    variants = distinct_variants(lots)
+    variants = matter.variants
     reaches = [Reach.of(variant.access) for variant in variants.distinct]
     largest = np.array(
         [[room.largest_node(reach) for room in matter.room.pools] for reach in reaches], dtype=np.float64
@@ -276,10 +276,14 @@ def examine_fitness(matter: Matter, outcome: Outcome) -> None:
         outcome.record(constraint, check(matter))
 
 
-def examine_room(matter: Matter, outcome: Outcome) -> None:
-    """The last part: over the pools between which the replicas of one configuration may be split."""
+def examine_room(matter: Matter, outcome: Outcome) -> Groups:
+    """The last part: over the pools between which the replicas of one configuration may be split. Returns the groups
+    of what has passed everything."""
+    groups = groups_of(matter, outcome.passes)
     for constraint, check in ROOM_CHECKS:
-        outcome.record(constraint, check(matter, groups_of(matter, outcome.passes)))
+        outcome.record(constraint, check(matter, groups))
+        groups = replace(groups, counts=outcome.passes)
+    return groups
 
 
 # --- tables by workload, computed once per distinct value ----------------------------------------------------------

@@ -5,7 +5,7 @@ started node leaves unused is nobody's and shows in the totals as idle.
 """
 
 from collections.abc import Sequence
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 
 from berth_cost.rounding import significant_number
@@ -14,20 +14,21 @@ from berth_scheduler.decision import Cost, Totals
 from berth_scheduler.snapshot import Berth, Policy, Pool, Workload
 from berth_scheduler.supply import Supply, slice_shares
 
-_EXACT = Context(prec=50)
 _CENTS = 2
 _DIGITS = 6
 
 
 def money(usd: Fraction) -> Decimal:
-    """Six significant digits, never coarser than a cent and never with fewer than two decimals: 1.05, 0.00324."""
-    value = _EXACT.divide(Decimal(usd.numerator), Decimal(usd.denominator))
-    places = max(_CENTS, _DIGITS - 1 - value.adjusted()) if value else _CENTS
-    rounded = value.quantize(Decimal(1).scaleb(-places), context=_EXACT).normalize(_EXACT)
-    exponent = rounded.as_tuple().exponent
-    if isinstance(exponent, int) and exponent > -_CENTS:
-        return rounded.quantize(Decimal(1).scaleb(-_CENTS), context=_EXACT)
-    return rounded
+    """Six significant digits, never coarser than a cent and never with fewer than two decimals: 1.05, 0.00324.
+
+    Half a unit of the last place is rounded to even.
+    """
+    exponent = int(f"{float(usd):e}".partition("e")[2])
+    places = max(_CENTS, _DIGITS - 1 - exponent) if usd else _CENTS
+    units = round(usd * 10**places)
+    while places > _CENTS and units % 10 == 0:
+        units, places = units // 10, places - 1
+    return Decimal(units).scaleb(-places)
 
 
 def usd_per_month(usd_per_hour: Fraction, policy: Policy) -> Fraction:

@@ -20,10 +20,18 @@ Value = TypeVar("Value", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
+class Variants:
+    distinct: list[Variant]
+    """One for each distinct access."""
+    of_lot: Integers
+
+
+@dataclass(frozen=True, slots=True)
 class Matter:
     """What the checks look at. ``room`` holds nothing for our own workloads. ``cell`` (lots,) is -1 where not sized."""
 
     lots: Lots
+    variants: Variants
     room: Room
     cell: Integers
     sizing: Sizing
@@ -79,9 +87,8 @@ def groups_of(matter: Matter, passes: Booleans) -> Groups:
     # Lots of a group that were never sized (their pool is not wanted, say) know no number.
     np.maximum.at(replicas, of_lot, np.where(np.isfinite(needed), needed, 0.0))
     steady[of_lot] = steady_replicas(lots, replicas[of_lot])
-    variants = distinct_variants(lots)
-    single = np.array([variant.access.single_node for variant in variants.distinct], dtype=np.bool_)
-    return Groups(of_lot, passes, _slots(matter, passes), single[variants.of_lot], replicas, steady)
+    single = np.array([variant.access.single_node for variant in matter.variants.distinct], dtype=np.bool_)
+    return Groups(of_lot, passes, _slots(matter, passes), single[matter.variants.of_lot], replicas, steady)
 
 
 def group_of_lot(lots: Lots) -> Integers:
@@ -114,7 +121,7 @@ def _slots(matter: Matter, passes: Booleans) -> Integers:
     """Replicas that fit into each passing lot's pool while nothing of ours is held (lots,)."""
     lots = matter.lots
     needs, of_workload = distinct([one.resources for one in lots.workloads])
-    variants = distinct_variants(lots)
+    variants = matter.variants
     columns = (of_workload[lots.workload], variants.of_lot, lots.offer, lots.tensor_parallel)
     sizes = tuple(int(column.max(initial=0)) + 1 for column in columns)
     slots = np.zeros(len(lots), dtype=np.int64)
@@ -131,13 +138,6 @@ def _slots(matter: Matter, passes: Booleans) -> Integers:
         answers.append(max(found.started, found.new_per_node) if reach.single_node else found.total)
     slots[passes] = np.array(answers, dtype=np.int64)[inverse] if answers else 0
     return slots
-
-
-@dataclass(frozen=True, slots=True)
-class Variants:
-    distinct: list[Variant]
-    """One for each distinct access."""
-    of_lot: Integers
 
 
 def distinct_variants(lots: Lots) -> Variants:

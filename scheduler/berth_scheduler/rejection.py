@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from berth_cost.rounding import significant
 from berth_scheduler.decision import Constraint
 from berth_scheduler.fleet import FleetPlan
 from berth_scheduler.sizing import CODE, PASSED
@@ -22,7 +23,7 @@ CHOSEN = -1
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """The nearest miss of one group, in the constraint's unit (nan: not a number)."""
+    """The nearest miss of one group, in the constraint's unit, six significant digits (nan: not a number)."""
 
     lot: int
     offer: int
@@ -56,7 +57,8 @@ def nearest_misses(found: Survey, plan: FleetPlan) -> list[list[Miss]]:
 
     misses: list[list[Miss]] = [[] for _ in lots.workloads]
     whose = lots.workload[nearest].tolist()
-    columns = (nearest, lots.offer[nearest], lots.variant[nearest], code[nearest], value[nearest], limit[nearest])
+    numbers = (significant(value[nearest]), significant(limit[nearest]))
+    columns = (nearest, lots.offer[nearest], lots.variant[nearest], code[nearest], *numbers)
     for workload, *what in zip(whose, *(column.tolist() for column in columns), strict=True):
         lot, offer, variant, number, got, allowed = what
         misses[workload].append(Miss(lot, offer, variant, CONSTRAINTS[number], got, allowed))

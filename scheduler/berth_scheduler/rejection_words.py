@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Missed:
     def edge_of(self, key: tuple[str, str]) -> tuple[str, dict[str, float]] | None:
         """The latency with its band, and where the mean latency goes; None where it is not predicted."""
         point, low, high = (self._latency(name, key) for name in ("point", "low", "high"))
-        if self.predicted is None or not np.isfinite(high):
+        if self.predicted is None or not isfinite(high):
             return None
         parts = {name: float(self.predicted.parts[column][self.place]) for column, name in LATENCY_PARTS.items()}
         return duration_band(point, low, high), parts
@@ -187,7 +188,7 @@ def _label(missed: Missed, precision: str | None) -> str:
 
 
 def _number(value: float) -> float | None:
-    return significant_number(value) if np.isfinite(value) else None
+    return value if isfinite(value) else None
 
 
 # --- one line each -------------------------------------------------------------------------------------------------
@@ -281,8 +282,8 @@ def _throughput(missed: Missed) -> Told:
         edge = missed.high_of(key)
         if told is not None and edge > limit:
             text = f"{objective_name(*key)} {told[0]} > {duration(limit)} at {load}"
-            return Told(text, ".".join(key), Constraint.LATENCY, edge, limit)
-    needed = f"{number(missed.miss.value, 6)} replicas" if np.isfinite(missed.miss.value) else "more replicas"
+            return Told(text, ".".join(key), Constraint.LATENCY, significant_number(edge), limit)
+    needed = f"{number(missed.miss.value, 6)} replicas" if isfinite(missed.miss.value) else "more replicas"
     return Told(f"{load} is too much: it needs {needed} (replicas.maximum)")
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from berth_scheduler.candidates import FixedRow, Lots, cells_of, enumerate_lots, rows_of, with_fixed_rows
 from berth_scheduler.capacity import Room
 from berth_scheduler.constraints import Outcome, examine_fitness, examine_offers, examine_room
-from berth_scheduler.groups import Groups, Matter, groups_of
+from berth_scheduler.groups import Groups, Matter, distinct_variants
 from berth_scheduler.incumbent import Incumbent, incumbent_of
 from berth_scheduler.rank import Options, batching_rows, rank
 from berth_scheduler.sizing import Questions, Sizing, size
@@ -60,11 +60,10 @@ def survey(workloads: Sequence[Workload], supply: Supply, policy: Policy) -> Sur
     rows = with_fixed_rows(rows_of(cells, lots.problems), list(fixed.values()))
     questions = Questions(lots.problems, supply.shapes, lots.precisions, policy.memory_margin_percent)
     sizing = size(questions, rows)
-    matter = Matter(lots, Room.of(supply.pools), cell, sizing)
+    matter = Matter(lots, distinct_variants(lots), Room.of(supply.pools), cell, sizing)
     if outcome.passes.any():
         examine_fitness(matter, outcome)
-        examine_room(matter, outcome)
-    groups = groups_of(matter, outcome.passes)
+    groups = examine_room(matter, outcome)
     options = rank(lots, groups, cell)
     first = len(rows) - len(fixed)
     return Survey(
