@@ -31,6 +31,7 @@ app = typer.Typer(
 
 @app.command()
 def plan(
+    more: options.MoreFiles = None,
     *,
     files: options.Files = None,
     cluster: options.Cluster = False,
@@ -56,7 +57,7 @@ def plan(
     """
     if fail_above is not None and against is None:
         raise InputError("--fail-above compares with something: give --against DIR_OR_SNAPSHOT too")
-    sources = Sources(tuple(files or ()), cluster, kubeconfig, context, settings, at)
+    sources = Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)
     seen, result = see(sources), Output(output, to)
     if against is not None:
         return _plan_against(seen, against, fail_above, result)
@@ -108,6 +109,7 @@ def explain_workload(
 
 @app.command()
 def render(
+    more: options.MoreFiles = None,
     *,
     files: options.Files = None,
     cluster: options.Cluster = False,
@@ -125,7 +127,7 @@ def render(
     context: options.Context = None,
 ) -> int:
     """The manifests that the operator would apply for what can be placed."""
-    seen = see(Sources(tuple(files or ()), cluster, kubeconfig, context, settings, at))
+    seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
     decisions = make_plan(seen.snapshot).decisions
     objects, refused = rendered_objects(seen, decisions, namespace, has_pod_monitor=pod_monitors)
     for message in refused:
@@ -136,6 +138,7 @@ def render(
 
 @app.command()
 def snapshot(
+    more: options.MoreFiles = None,
     *,
     files: options.Files = None,
     cluster: options.Cluster = False,
@@ -147,7 +150,7 @@ def snapshot(
     context: options.Context = None,
 ) -> int:
     """What a plan depends on, as one file: berth replay plans it again. -o table shows it to people."""
-    found = see(Sources(tuple(files or ()), cluster, kubeconfig, context, settings, at)).snapshot
+    found = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)).snapshot
     Output(output, to).write_record(found, lambda page: show_snapshot(page, found), lambda: snapshot_markdown(found))
     return Outcome.DONE
 

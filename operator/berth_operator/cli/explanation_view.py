@@ -1,6 +1,6 @@
 """An explanation as a page: the answer first, then why, then what to do next."""
 
-from berth_operator.cli.output import Column, Page, cell
+from berth_operator.cli.output import Column, Page, cell, unbroken
 from berth_operator.cli.plan_view import markdown_row
 from berth_scheduler.explain import Explanation, ObjectiveLine
 from berth_scheduler.snapshot import Workload
@@ -24,10 +24,13 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
         _show_objectives(page, explanation)
     if explanation.where_the_time_goes:
         page.gap()
-        _labelled(page, "Where the time goes", [" · ".join(one.text for one in explanation.where_the_time_goes)])
+        _labelled(
+            page, "Where the time goes", [" · ".join(unbroken(one.text) for one in explanation.where_the_time_goes)]
+        )
     runners_up = explanation.runners_up if everything else explanation.runners_up[:FEW_RUNNERS_UP]
-    why_not = list(explanation.why_not if everything else explanation.why_not[:FEW])
-    hidden = len(explanation.why_not) - len(why_not)
+    reasons = [one for one in explanation.why_not if one != explanation.because]
+    why_not = list(reasons if everything else reasons[:FEW])
+    hidden = len(reasons) - len(why_not)
     if hidden:
         why_not.append(f"… {hidden} more: {again} --all")
     if runners_up or why_not:

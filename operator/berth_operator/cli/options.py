@@ -22,6 +22,10 @@ Files = Annotated[
     list[Path] | None,
     typer.Option("-f", "--filename", metavar="FILE_OR_DIR", help="Manifests, directories too; - is stdin."),
 ]
+MoreFiles = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE_OR_DIR]...", help="More files, as in -f *.yaml.", show_default=False),
+]
 Cluster = Annotated[
     bool, typer.Option("--cluster", help="Read the live cluster; with -f, as it would be with the files applied.")
 ]

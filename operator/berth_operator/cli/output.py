@@ -23,6 +23,7 @@ from berth_operator.cli.outcome import InputError
 
 WIDTH = 100
 """Columns. A narrower terminal gets what it has."""
+NO_BREAK = "\u00a0"
 GAP = 2
 """Between the columns of a table."""
 
@@ -98,7 +99,7 @@ class Page:
         )
 
     def sentence(self, text: str, style: str = "", *, indent: str = "", first: str | None = None) -> None:
-        """``text`` folded; its lines start with ``indent``, the first one with ``first``."""
+        """``text`` folded, never at a no-break space; its lines start with ``indent``, the first one with ``first``."""
         lines = textwrap.wrap(
             printable(text),
             self._width,
@@ -108,19 +109,19 @@ class Page:
             break_on_hyphens=False,
         )
         for line in lines or [""]:
-            self._console.print(Text(line, style=style), soft_wrap=True)
+            self._console.print(Text(line.replace(NO_BREAK, " "), style=style), soft_wrap=True)
 
     def gap(self) -> None:
         self._console.print()
 
     def table(self, columns: Sequence["Column"], rows: Sequence[Sequence[Text]]) -> None:
-        """A table without lines; where it is too wide, columns that may be cut are, the last of them first."""
+        """A table without lines; where it is too wide, columns that may be cut are, the first of them first."""
         widths = [
             max(cell_len(text) for text in (column.header, *(row[index].plain for row in rows)))
             for index, column in enumerate(columns)
         ]
         excess = sum(widths) + GAP * (len(widths) - 1) - self._width
-        for index in reversed(range(len(columns))):
+        for index in range(len(columns)):
             least = columns[index].least
             cut = 0 if least is None else min(max(excess, 0), max(widths[index] - least, 0))
             widths[index] -= cut
@@ -147,7 +148,12 @@ def cell(text: str, style: str = "") -> Text:
 
 def printable(text: str) -> str:
     """``text`` without control characters, which could rewrite a terminal."""
-    return "".join(character if character.isprintable() else " " for character in text)
+    return "".join(character if character.isprintable() or character == NO_BREAK else " " for character in text)
+
+
+def unbroken(text: str) -> str:
+    """``text`` as one word, where sentences are folded."""
+    return text.replace(" ", NO_BREAK)
 
 
 def note(text: str) -> None:

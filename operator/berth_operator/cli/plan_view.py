@@ -11,8 +11,8 @@ from berth_scheduler.snapshot import Pool, Snapshot
 from berth_scheduler.wording import dollars, plural
 
 COLUMNS = (
-    Column("WORKLOAD", least=24),
-    Column("GPU", least=20),
+    Column("WORKLOAD", least=20),
+    Column("GPU", least=16),
     Column("PRECISION"),
     Column("REPLICAS"),
     Column("PREDICTED (90 % BAND)", least=20),
