@@ -24,9 +24,11 @@ PRIOR_DEVIATION = 0.30
 MEASUREMENT_DEVIATION = 0.05
 """σ, in logs: the same configuration measured again differs by 4 to 6 % (InferenceMAX repeats, BERT over TensorRT
 releases)."""
-ASSUMED_LEVEL_DEVIATION, ASSUMED_SHAPE_DEVIATION = 2.0, 0.6
-"""The same where a typical network stands for one whose size nobody knows: how fast it is says only the run, and how
-its time grows with the batch is a guess."""
+ASSUMED_SHAPE_DEVIATION = 0.4
+"""The same where a typical network stands for one whose size nobody knows: how its time grows with the batch is a
+guess."""
+WIDEST_SHARE = 6.0
+"""Of the uncalibrated band's width, where the only runs of such a network are unlike the case."""
 TYPICAL = {"parameters": 25e6, "flops_per_inference": 4e9}
 LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5, 0.5, 0.7, 0.7
 """ρ of a run that differs in that way alone; differences multiply."""
@@ -82,8 +84,8 @@ def calibrated(
     """
     constants = constants or built_in_constants()
     measured = [(rows, points) for rows, points in measured if len(rows) and points]
+    unknown, count = table.model_index, len(table)
     table, assumed = _completed(table, [rows for rows, _ in measured])
-    count = len(table)
     factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
     share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
@@ -93,7 +95,10 @@ def calibrated(
         for group in (SERVICE, FIRST_TOKEN):
             factor[group][rows], share[group][rows] = _posterior(evidence, group, assumed[rows])
         grade[rows] = _grades(evidence)
-    return replace(table, calibration=Calibration(factor, share, grade, assumed))
+    # Where no run says anything either, the size stays unknown, and the case is refused for it.
+    silent = assumed & (grade == "estimated")
+    table = replace(table, model_index=np.where(silent, unknown, table.model_index))
+    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent))
 
 
 def _completed(table: CaseTable, groups: Sequence[Integers]) -> tuple[CaseTable, Booleans]:
@@ -119,16 +124,17 @@ def _posterior(evidence: Sequence[Evidence], group: str, assumed: Booleans) -> t
     residual = np.stack([one.residual[group] for one in evidence])
     usable = (likeness > 0) & np.isfinite(residual)
     shape_deviation = np.where(assumed, ASSUMED_SHAPE_DEVIATION, PRIOR_DEVIATION)
-    level_deviation = np.where(assumed, ASSUMED_LEVEL_DEVIATION, PRIOR_DEVIATION)
     with np.errstate(divide="ignore"):
         spread = shape_deviation**2 * (1 / likeness**2 - 1)
     precision = np.where(usable, 1 / (MEASUREMENT_DEVIATION**2 + spread), 0.0)
     total = precision.sum(axis=0)
     informed = np.minimum(total, INDEPENDENT_RUNS * precision.max(axis=0))
-    prior = 1 / level_deviation**2
+    # Of a network of unknown size nothing is expected before its runs.
+    prior = np.where(assumed, 0.0, 1 / PRIOR_DEVIATION**2)
     weighted = (precision * np.nan_to_num(residual)).sum(axis=0)
     mean = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
-    return mean * informed / (informed + prior), np.sqrt(1 / (informed + prior)) / PRIOR_DEVIATION
+    weight = np.maximum(informed + prior, 1e-12)
+    return mean * informed / weight, np.minimum(np.sqrt(1 / weight) / PRIOR_DEVIATION, WIDEST_SHARE)
 
 
 def _grades(evidence: Sequence[Evidence]) -> Objects:
