@@ -82,7 +82,8 @@ def _understood(
     spec = stated.spec
     model, problem = _model(stated, catalogues)
     backend = spec.model.backend or (Backend.VLLM if model and model.transformer else Backend.ONNXRUNTIME)
-    problem = problem or next(_problems(stated, model, backend, catalogues), None)
+    variants = _variants(stated, volumes)
+    problem = problem or next(_problems(stated, model, backend, catalogues), None) or _no_artefact(variants)
     budget = spec.budget.monthly_usd if spec.budget else None
     return Workload(
         key=stated.key,
@@ -93,7 +94,7 @@ def _understood(
         model=model,
         backend=backend.value,
         maximum_context_tokens=spec.model.maximum_context_tokens,
-        variants=_variants(stated, volumes),
+        variants=variants,
         traffic=_traffic(stated),
         latency=tuple(_latency(stated)),
         quality=_quality(stated),
@@ -220,6 +221,12 @@ def _variants(stated: InferenceWorkload, volumes: Volumes) -> tuple[Variant, ...
         )
         for variant in sorted(stated.spec.model.variants, key=lambda variant: variant.precision)
     )
+
+
+def _no_artefact(variants: Sequence[Variant]) -> Problem | None:
+    """The problem of the first variant, where none can be mounted anywhere: nothing is left to choose between."""
+    problems = [variant.access.problem for variant in variants]
+    return problems[0] if problems and all(problems) else None
 
 
 def _traffic(stated: InferenceWorkload) -> Traffic:

@@ -202,6 +202,14 @@ def test_a_claim_that_cannot_be_used_is_the_variants_problem(thing: dict[str, An
     assert found is not None and found.reason == "ArtefactMissing" and says in found.message
 
 
+def test_a_workload_is_refused_only_where_none_of_its_artefacts_can_be_mounted() -> None:
+    variants = [variant("fp16", claim="gone"), variant("int8")]
+    some = read(workload(model={"preset": "resnet50", "variants": variants}), World.of([claim()]))
+    assert some.problem is None and some.variants[0].access.problem is not None
+    none = read(workload(model={"preset": "resnet50", "variants": variants[:1]}), World.of([claim()])).problem
+    assert none is not None and none.reason == "ArtefactMissing"
+
+
 def test_a_claim_for_one_node_keeps_all_replicas_on_one() -> None:
     assert access(claim(modes=("ReadWriteOnce",))).single_node
     assert not access(claim(modes=("ReadWriteOnce", "ReadOnlyMany"))).single_node
