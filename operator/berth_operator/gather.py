@@ -9,7 +9,7 @@ from berth_operator.catalogues import Catalogues
 from berth_operator.demand import workload_of
 from berth_operator.running import NOTHING_RUNS, RunningWorkload, read_running
 from berth_operator.supply import pools_of
-from berth_operator.world import World, key_of
+from berth_operator.world import Object, World, key_of
 from berth_scheduler.snapshot import Policy, Snapshot, Toleration, Workload
 
 NO_POLICY = Policy()
@@ -39,11 +39,12 @@ def gather(
 
 
 def _workloads(world: World, catalogues: Catalogues, running: dict[str, RunningWorkload]) -> tuple[Workload, ...]:
-    """By key. Of two objects with one key, which no server ever had, the last in a fixed order counts."""
+    """By key. Of two objects with one key, which no server ever had, always the same one counts."""
     volumes = Volumes.of(world)
-    found = {}
-    for thing in sorted(world.workloads, key=repr):
-        workload = workload_of(thing, catalogues, volumes, running.get(key_of(thing) or "", NOTHING_RUNS))
-        if workload is not None:
-            found[workload.key] = workload
-    return tuple(found[key] for key in sorted(found))
+    things: dict[str, Object] = {}
+    for thing in world.workloads:
+        key = key_of(thing)
+        if key is not None:
+            things[key] = thing if key not in things else min(thing, things[key], key=repr)
+    found = (workload_of(things[key], catalogues, volumes, running.get(key, NOTHING_RUNS)) for key in sorted(things))
+    return tuple(workload for workload in found if workload is not None)

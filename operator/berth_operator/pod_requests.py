@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Self
 
 from berth_operator.quantity import Quantity
@@ -66,11 +66,17 @@ def _amount(resources: Mapping[str, Any], resource: str) -> Decimal:
     """Kubernetes reads a bare number as well as a string; what comes from YAML may be a float."""
     stated = resources.get(resource, 0)
     try:
-        amount = Quantity.parse(str(stated) if isinstance(stated, float) else stated).amount
+        return _parsed(str(stated)) if isinstance(stated, str | int | float) else Quantity.parse(stated).amount
     except ValueError as error:
         raise ValueError(f"{resource}: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Decimal:
+    """A fleet has few different amounts and many of each."""
+    amount = Quantity.parse(text).amount
     if amount < 0:
-        raise ValueError(f"{resource}: must not be negative")
+        raise ValueError("must not be negative")
     return amount
 
 

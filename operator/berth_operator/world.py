@@ -65,8 +65,9 @@ def group_and_kind(thing: Object) -> tuple[str, str]:
 def mapping(thing: object, *path: str) -> Mapping[str, Any]:
     """The mapping at ``path`` inside ``thing``; empty where any step is absent or is not a mapping."""
     for step in path:
-        thing = thing.get(step) if isinstance(thing, Mapping) else None
-    return thing if isinstance(thing, Mapping) else {}
+        # Nearly everything is a plain dict, and asking for that first is several times faster.
+        thing = thing.get(step) if type(thing) is dict or isinstance(thing, Mapping) else None
+    return thing if type(thing) is dict or isinstance(thing, Mapping) else {}
 
 
 def items(thing: object, *path: str) -> tuple[Mapping[str, Any], ...]:
