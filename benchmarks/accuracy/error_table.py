@@ -22,7 +22,7 @@ from measured_cases import DEFAULT_DATA, Observations, observations, read_cases
 from numpy.typing import NDArray
 
 from berth_cost.calibration import calibrated
-from berth_cost.case import Case, MeasuredPoint
+from berth_cost.case import Case, MeasuredPoint, Model
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance import CaseTable, predict
@@ -69,9 +69,10 @@ def told_one_run(
     cases: Sequence[Case], table: CaseTable, gpus: Mapping[str, GPUSpecification]
 ) -> tuple[CaseTable, NDArray[np.bool_]]:
     """The table calibrated by the run of middle load of each deployment, and which rows are not that run itself."""
-    groups: dict[str, list[int]] = {}
+    groups: dict[tuple[str, Model], list[int]] = {}
     for row, case in enumerate(cases):
-        groups.setdefault(deployment(case), []).append(row)
+        # A model's name may stand for several sizes (image side, sequence length).
+        groups.setdefault((deployment(case), case.model), []).append(row)
     asked = np.zeros(len(cases), dtype=np.bool_)
     runs = []
     for rows in groups.values():

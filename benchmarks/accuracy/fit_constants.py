@@ -43,8 +43,11 @@ SOURCE_WEIGHT = {"language": 80, "classic": 300}
 """Cases that a source counts for at most."""
 EVERY = {"timm": 12}
 """Of a source with thousands of alike cases, every n-th is fitted (all are predicted)."""
-MOST_RUNNING = 512
-"""Beyond this many running sequences an engine's own loop on the CPU outweighs the GPU: judged, but not fitted."""
+MOST_RUNNING = 256
+"""Beyond this many running sequences (vLLM's default limit) an engine's own loop on the CPU outweighs the GPU: judged,
+but not fitted."""
+LENGTHS_UNSURE = {"blis-training"}
+"""Its prompts share prefixes by an unknown amount, so that less is prefilled than the lengths say: judged, not fitted."""
 OUTSIDE_THE_SERVER = {("kaito", "timeToFirstTokenSeconds")}
 """Contains about 285 ms of client and HTTP, by its authors: shown among the errors, but neither fitted nor banded."""
 FEWEST_FOR_BAND = 25
@@ -297,9 +300,9 @@ def thinned(cases: Sequence[Case]) -> list[Case]:
     """What is fitted: every n-th case of the sources that have thousands, nothing beyond what is modelled."""
     kept, seen = [], Counter[str]()
     for case in cases:
-        if (case.load.concurrency or 0) > MOST_RUNNING:
-            continue
         source = source_of(case)
+        if source in LENGTHS_UNSURE or (case.load.concurrency or 0) > MOST_RUNNING:
+            continue
         if seen[source] % EVERY.get(source, 1) == 0:
             kept.append(case)
         seen[source] += 1
@@ -358,7 +361,8 @@ def bands_of(own: Sequence[Judged], strangers: Sequence[Judged]) -> dict[str, di
                 general = np.concatenate([general, pooled(own, metric, statistics)])
             if len(general) < FEWEST_FOR_BAND:
                 continue
-            entry = {GENERAL: edges(general)}
+            # Of an engine that nobody has seen we are never surer than of those that we have.
+            entry = {GENERAL: wider(edges(general), edges(pooled(own, metric, statistics)))}
             for engine in sorted({one.engine for one in own}):
                 ratios = pooled([one for one in own if one.engine == engine], metric, statistics)
                 if len(ratios) >= FEWEST_FOR_BAND:
@@ -369,15 +373,15 @@ def bands_of(own: Sequence[Judged], strangers: Sequence[Judged]) -> dict[str, di
 
 def at_least(tail: dict[str, Document], central: dict[str, Document]) -> dict[str, Document]:
     """A high percentile is never surer than the mean: the wider of both edges, for every engine of either."""
-    wider = {}
-    for engine in sorted({*tail, *central}):
-        own, mean = tail.get(engine, tail[GENERAL]), central.get(engine, central[GENERAL])
-        wider[engine] = {
-            "low": min(own["low"], mean["low"]),
-            "high": max(own["high"], mean["high"]),
-            "cases": own["cases"],
-        }
-    return wider
+    return {
+        engine: wider(tail.get(engine, tail[GENERAL]), central.get(engine, central[GENERAL]))
+        for engine in sorted({*tail, *central})
+    }
+
+
+def wider(edges: Document, others: Document) -> Document:
+    """The outer edges of both; the cases are those of the first."""
+    return {**edges, "low": min(edges["low"], others["low"]), "high": max(edges["high"], others["high"])}
 
 
 def pooled(parts: Iterable[Judged], metric: str, statistics: Sequence[str]) -> Floats:
