@@ -2,8 +2,8 @@
 
 Run: ``python benchmarks/accuracy/fit_constants.py [--data FOLDER] [--to FILE] [--date YYYY-MM-DD]``. It takes minutes.
 
-Every constant is fitted in logs by least squares with a prior (what is in the file now, or the general engine), so
-that one that the data cannot tell stays plausible. Bands and errors come from cases that the fit has not seen: models
+Every constant is fitted in logs by least squares with a prior (``priors.yaml``, then the general engine), so that one
+that the data cannot tell stays plausible. Bands and errors come from cases that the fit has not seen: models
 are dealt into five folds, and each fold is predicted with constants fitted on the other four; the general prior is
 judged on engines that it has not seen. Cases count less where a source has many, so that none drowns the others.
 """
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from berth_cost.case import Case
 from berth_cost.case_table import CaseTable
-from berth_cost.engine_constants import GENERAL, Constants, built_in_constants, engine_name
+from berth_cost.engine_constants import GENERAL, Constants, engine_name
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
@@ -47,7 +47,7 @@ MOST_RUNNING = 256
 """Beyond this many running sequences (vLLM's default limit) an engine's own loop on the CPU outweighs the GPU: judged,
 but not fitted."""
 LENGTHS_UNSURE = {"blis-training"}
-"""Its prompts share prefixes by an unknown amount, so that less is prefilled than the lengths say: judged, not fitted."""
+"""Prompts share prefixes by an unknown amount: less is prefilled than the lengths say. Judged, not fitted."""
 OUTSIDE_THE_SERVER = {("kaito", "timeToFirstTokenSeconds")}
 """Contains about 285 ms of client and HTTP, by its authors: shown among the errors, but neither fitted nor banded."""
 FEWEST_FOR_BAND = 25
@@ -448,7 +448,7 @@ def held(one: Judged, constants: Constants) -> NDArray[np.bool_]:
 def run(cases: Sequence[Case], date: str) -> Document:
     """The whole document: constants on all cases, bands and errors on cases that were held out."""
     gpus = GPUCatalogue.load_builtin().specifications
-    prior = built_in_constants().model_dump(by_alias=False)
+    prior = prior_document()
     document = fit_all(copy.deepcopy(prior), by_kind(thinned(cases), gpus), gpus)
     print("constants fitted on all cases", file=sys.stderr)
     folds = fold_of(cases)
@@ -466,6 +466,12 @@ def run(cases: Sequence[Case], date: str) -> Document:
     document["date"] = date
     document["data"] = sorted({source_of(case) for case in cases})
     return document
+
+
+def prior_document() -> Document:
+    """The hand-set constants beside this file: a fit does not depend on earlier fits."""
+    text = (Path(__file__).resolve().parent / "priors.yaml").read_text(encoding="utf-8")
+    return Constants.model_validate(yaml.safe_load(text)).model_dump(by_alias=False)
 
 
 def judge_strangers(cases: Sequence[Case], document: Document, gpus: Mapping[str, GPUSpecification]) -> list[Judged]:
