@@ -170,7 +170,7 @@ class Process:
             if self._leader is not None:
                 self._leader.measure()
 
-        host = settings.host or os.environ.get("POD_IP") or None
+        host = settings.host
         try:
             return await health.serve(
                 (host, settings.port), vitals, self._metrics.registry, limits=limits, scrape=scrape

@@ -64,7 +64,10 @@ def _priced(pool: Pool) -> Finding:
         return Finding(ConditionType.PRICED, "False", Reason.NO_PRICE, problem.message)
     if pool.price is None:
         return Finding(ConditionType.PRICED, "False", Reason.NO_PRICE, "no price is known")
-    message = f"${pool.price.usd_per_node_hour:,.4f} per node hour, {pool.price.source} of {pool.price.date}"
+    price = f"${pool.price.usd_per_node_hour:,.4f} per node hour"
+    if pool.price.source == f"GPUPool {pool.name}":
+        return Finding(ConditionType.PRICED, "True", Reason.PRICE_STATED, f"{price}, as stated")
+    message = f"{price}, {pool.price.source} of {pool.price.date}"
     return Finding(ConditionType.PRICED, "True", Reason.PRICE_FOUND, message)
 
 

@@ -98,7 +98,7 @@ class HealthSettings(Record):
     """Where probes and Prometheus ask, and when the process should be started anew."""
 
     host: str | None = None
-    """Address to listen on: by default the pod's own, from the environment variable POD_IP, else every address."""
+    """Address to listen on; by default every one that the pod has."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
     """The chart's probes and ServiceMonitor ask 8080; 0 takes a free one, which nobody but a test finds."""
     oldest_key_seconds: Seconds = 300
