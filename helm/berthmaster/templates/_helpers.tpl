@@ -23,8 +23,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{- /* Where the settings say that the operator listens. */}}
+{{- define "berthmaster.healthPort" -}}
+{{ (.Values.settings.health).port | default 8080 | int }}
+{{- end }}
+
 {{- define "berthmaster.catalogueFiles" -}}
 {{- $files := dict }}
 {{- range $kind, $document := .Values.catalogues }}{{ if $document }}{{ $_ := set $files $kind (printf "/etc/berthmaster/%s.yaml" $kind) }}{{ end }}{{ end }}
 {{- $files | toYaml }}
+{{- end }}
+
+{{- /* What a workload's children can be: the kinds in operator/berth_operator/kinds.py. */}}
+{{- define "berthmaster.childKinds" -}}
+- {apiGroups: [apps], resources: [deployments]}
+- {apiGroups: [""], resources: [services, configmaps, serviceaccounts]}
+- {apiGroups: [policy], resources: [poddisruptionbudgets]}
+- {apiGroups: [networking.k8s.io], resources: [networkpolicies]}
+- {apiGroups: [monitoring.coreos.com], resources: [podmonitors]}
 {{- end }}
