@@ -3,7 +3,7 @@
 import dataclasses
 import fnmatch
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cache
@@ -88,7 +88,7 @@ class Images:
                 "PYTHONPATH": str(POD_SITE),
                 "POD_LOOPBACK": address,
             },
-            mounts=[Mount(str(folder), folder, read_only=True) for folder in dict.fromkeys(folders)],
+            mounts=_at_their_own_paths(folders),
         )
 
     def _triton(self, pod: Object, container: Object, address: str, workplace: Path) -> Program | Behaviour:
@@ -145,7 +145,7 @@ def triton_program(server: triton_server.TritonServer, address: str, workplace: 
             "PYTHONDONTWRITEBYTECODE": "1",
         },
         mounts=[
-            *(Mount(str(folder), folder, read_only=True) for folder in server.folders if folder.exists()),
+            *_at_their_own_paths(server.folders),
             Mount("/opt/tritonserver/bin/tritonserver", launcher, read_only=True),
             Mount(LLM_API, triton_server.STAND_INS / "tensorrtllm", read_only=True),
         ],
@@ -154,6 +154,15 @@ def triton_program(server: triton_server.TritonServer, address: str, workplace: 
             "/opt/tritonserver/caches": str(caches),
         },
     )
+
+
+def _at_their_own_paths(folders: Iterable[Path]) -> list[Mount]:
+    """Read-only, where the sandbox does not show them anyway as part of the machine."""
+    return [
+        Mount(str(folder), folder, read_only=True)
+        for folder in dict.fromkeys(folders)
+        if folder.exists() and not sandbox.is_machines_own(folder)
+    ]
 
 
 def substitutions() -> list[str]:

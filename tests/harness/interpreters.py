@@ -62,5 +62,5 @@ def pip(into: Path, interpreter: Path) -> list[str | Path]:
 
 def _origin(interpreter: Path) -> Path:
     """The interpreter that the environment of ``interpreter`` was made by; itself outside an environment."""
-    command = [interpreter, "-c", "import sys; print(sys._base_executable)"]
+    command = [str(interpreter), "-c", "import sys; print(sys._base_executable)"]
     return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())

@@ -118,10 +118,15 @@ def arguments(confinement: Confinement, command: Sequence[str], info: int) -> li
     return [*flags, "--", *command]
 
 
+def is_machines_own(path: Path) -> bool:
+    """Whether it lies in what every sandbox shows of the machine, read-only."""
+    return path.parts[1:2] != () and path.parts[1] in {"usr", "proc", *MERGED_FOLDERS}
+
+
 def refuse_machine_paths(target: str) -> None:
     """Raises OSError for a mount into what is the machine's own, read-only: no mount point can be made there."""
     parts = Path(target).parts
-    if parts[1:2] and parts[1] in {"usr", "proc", *MERGED_FOLDERS}:
+    if is_machines_own(Path(target)):
         raise OSError(f"{target}: below /{parts[1]} nothing can be mounted in a sandbox")
     if parts[1:2] == ("etc",) and parts[2:3] and parts[2] in SYSTEM_FILES and Path("/etc", parts[2]).exists():
         raise OSError(f"{target}: /etc/{parts[2]} is the machine's own")
