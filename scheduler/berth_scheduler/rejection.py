@@ -78,6 +78,7 @@ def _verdicts(found: Survey, plan: FleetPlan) -> tuple[Integers, Floats, Floats]
         allowed[mine] = paid
         if choice.kept:
             of_option[mine] = np.where(got[mine] <= paid, CODE[Constraint.KEPT], of_option[mine])
+    _over_budget(found, of_option, got, allowed)
     for option, lost in plan.lost.items():
         of_option[option], got[option], allowed[option] = CODE[lost.constraint], lost.value, lost.limit
 
@@ -92,6 +93,19 @@ def _verdicts(found: Survey, plan: FleetPlan) -> tuple[Integers, Floats, Floats]
                     code[lot] = CHOSEN
     assert not (code == PASSED).any(), "every lot is chosen or rejected"
     return code, value, limit
+
+
+def _over_budget(found: Survey, code: Integers, value: Floats, limit: Floats) -> None:
+    """Options that nobody asked for, because something cheaper was at hand, may be over budget besides."""
+    budgets = [
+        np.inf if workload.budget_usd_per_month is None else float(workload.budget_usd_per_month)
+        for workload in found.workloads
+    ]
+    budget = np.array(budgets)[found.options.workload]
+    month = found.options.bound_usd_per_hour * float(found.policy.hours_per_month)
+    over = month > budget
+    code[over] = CODE[Constraint.BUDGET]
+    value[over], limit[over] = month[over], budget[over]
 
 
 def _group_number(*columns: Integers) -> Integers:

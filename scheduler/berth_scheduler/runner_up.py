@@ -72,16 +72,19 @@ def _alternative(found: Survey, choice: Choice, bid: Bid) -> Alternative:
         less = float(1 - usd / choice.usd_per_hour) * 100
         lost_by, verdict = Constraint.KEPT, f"{number(less, 2)} % less, but a cheaper offer alone moves nothing"
     else:
-        verdict = _when_it_wins(choice.berths, choice.usd_per_hour, usd, found)
+        verdict = _when_it_wins(choice, berths, usd)
     return Alternative(berths=berths, usd_per_hour=money(usd), lost_by=lost_by, message=f"{phrase}; {verdict}")
 
 
-def _when_it_wins(berths: tuple[Berth, ...], paid: Fraction, usd: Fraction, found: Survey) -> str:
-    """The price of what was chosen beyond which this would be chosen."""
+def _when_it_wins(choice: Choice, others: tuple[Berth, ...], usd: Fraction) -> str:
+    """The price of what was chosen beyond which this would be chosen, where the two prices are not the same."""
+    paid = choice.usd_per_hour or Fraction(0)
     if usd <= paid:
         return "costs the same"
-    if len(berths) == 1:
-        berth = berths[0]
+    if {berth.pool for berth in choice.berths} & {berth.pool for berth in others}:
+        return f"costs {dollars(usd - paid)}/h more"
+    if len(choice.berths) == 1:
+        berth = choice.berths[0]
         limit = usd / (berth.replicas * berth.tensor_parallel)
         unit = "slice" if berth.mig_profile else "GPU"
         return f"it wins if {berth.pool} rises above {dollars(limit)}/h per {unit}"

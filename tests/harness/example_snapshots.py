@@ -118,15 +118,16 @@ def p99(milliseconds: float) -> tuple[LatencyObjective, ...]:
     return (LatencyObjective(metric="latencySeconds", statistic="p99", limit_seconds=milliseconds / 1000),)
 
 
-def vision(key: str = "vision/resnet", rate: float = 200.0, **changes: Any) -> Workload:
-    """A ResNet-50 in fp16 with a p99 objective of 50 ms."""
+def vision(key: str = "vision/resnet", rate: float = 10.0, **changes: Any) -> Workload:
+    """A ResNet-50 in fp16, so lightly loaded and with so loose an objective (p99 200 ms) that any one GPU will do,
+    however the performance model is fitted."""
     stated = {
         "planning_hash": "a",
         "model": RESNET,
         "backend": "onnxruntime",
         "variants": (Variant(precision="fp16"),),
         "traffic": Traffic(requests_per_second=rate),
-        "latency": p99(50),
+        "latency": p99(200),
         "resources": PodResources(cpu_cores=1.0, memory_bytes=2 * GIB),
     }
     return Workload(key=key, **{**stated, **changes})

@@ -21,7 +21,7 @@ def line(told, name):
 
 def test_the_headline_says_what_runs_and_what_it_costs():
     assert explained(vision()).headline == (
-        "vision/resnet is placed on 1 × T4, fp16, on demand: $0.50/h, $365.00/month, $0.69 per million requests."
+        "vision/resnet is placed on 1 × T4, fp16, on demand: $0.50/h, $365.00/month, $13.89 per million requests."
     )
 
 
@@ -35,11 +35,11 @@ def test_every_objective_stands_beside_what_is_predicted():
     told = explained(workload)
     assert [one.name for one in told.objectives] == ["latency p99", "quality f1", "throughput", "budget"]
     latency = line(told, "latency p99")
-    assert latency.asked == "≤ 50 ms" and latency.holds and latency.evidence == "estimated"
+    assert latency.asked == "≤ 200 ms" and latency.holds and latency.evidence == "estimated"
     assert latency.predicted.endswith(" ms") and "–" in latency.band
     quality = line(told, "quality f1")
     assert (quality.asked, quality.predicted, quality.evidence, quality.holds) == ("≥ 0.899", "0.91", "measured", True)
-    assert line(told, "throughput").asked == "200/s" and "% utilisation" in line(told, "throughput").evidence
+    assert line(told, "throughput").asked == "10/s" and "% utilisation" in line(told, "throughput").evidence
     budget = line(told, "budget")
     assert (budget.asked, budget.predicted, budget.holds) == ("≤ $5,000/month", "$365.00/month", True)
     assert budget.evidence == "prices of 2026-11-02 (stated)"
