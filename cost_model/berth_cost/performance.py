@@ -27,6 +27,7 @@ from berth_cost.case_table import (
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.feasibility import Feasibility, is_transformer, without_reasons
 from berth_cost.outcome import Outcome, classic_outcome, empty_outcome, language_outcome, scatter, widening
+from berth_cost.percentiles import STATISTICS
 from berth_cost.prediction_table import PredictionTable
 from berth_cost.replica import (
     END_TO_END,
@@ -131,8 +132,10 @@ def sustainable_rate(
 
     The table's own ``load_kind`` and ``requests_per_second`` are ignored; its ``burstiness`` is respected.
     ``endToEndSeconds`` and ``latencySeconds`` mean each other where the model has only one of them; an objective on
-    tokens of a classic network cannot hold (rate 0, value nan).
+    tokens of a classic network cannot hold (rate 0, value nan). Raises ValueError where an objective names no latency
+    metric or statistic, or a limit is nan or not above 0.
     """
+    _check_objectives(objectives)
     constants = constants or built_in_constants()
     count = len(table)
     opened = replace(table, load_kind=np.full(count, int(LoadKind.OPEN)), requests_per_second=np.ones(count))
@@ -152,6 +155,16 @@ def sustainable_rate(
             able, replicas.maximum_rate / calibration_factor(replicas.table, _service_metric(replicas)), np.nan
         )
     return SustainableRate(rate, binding, value, limit, maximum, reasons)
+
+
+def _check_objectives(objectives: Mapping[tuple[str, str], Floats]) -> None:
+    for (metric, statistic), limits in objectives.items():
+        if metric not in (*LANGUAGE_METRICS, LATENCY):
+            raise ValueError(f"objective on {metric!r}: name one of {', '.join((*LANGUAGE_METRICS, LATENCY))}")
+        if statistic not in STATISTICS:
+            raise ValueError(f"objective on {metric}.{statistic}: the statistics are {', '.join(STATISTICS)}")
+        if not np.all(limits > 0):
+            raise ValueError(f"objective on {metric}.{statistic}: a limit must be above 0 seconds, inf where not asked")
 
 
 def _by_kind_of_model(table: CaseTable, constants: Constants) -> list[tuple[Integers, Replicas]]:

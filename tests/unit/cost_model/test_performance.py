@@ -271,6 +271,26 @@ def test_a_classic_network_cannot_meet_an_objective_on_tokens():
     assert found.binding[0] == (TPOT, "mean")
 
 
+@pytest.mark.parametrize(
+    ("key", "limit", "named"),
+    [
+        (("speed", "p95"), 1.0, "'speed'"),
+        ((TPOT, "p42"), 1.0, "p42"),
+        ((TPOT, "p95"), np.nan, "above 0"),
+        ((E2E, "p95"), 0.0, "above 0"),
+    ],
+)
+def test_an_objective_that_means_nothing_is_an_error_that_names_it(key, limit, named):
+    with pytest.raises(ValueError, match=named):
+        sustainable_rate(table([case()]), {key: np.array([limit])})
+
+
+def test_no_cases_get_no_answers():
+    nothing = table([case()]).rows(np.array([], dtype=np.int64))
+    assert len(predict(nothing).feasible) == 0
+    assert len(sustainable_rate(nothing, {(TPOT, "p95"): np.zeros(0)}).requests_per_second) == 0
+
+
 def test_what_cannot_run_sustains_nothing_and_says_why():
     found = sustainable_rate(table([case(precision="fp8")]), {(TPOT, "mean"): np.array([1.0])})
     assert found.requests_per_second[0] == 0
