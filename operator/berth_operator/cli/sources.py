@@ -15,7 +15,7 @@ from berth_operator.errors import InvalidSettings
 from berth_operator.gather import gather
 from berth_operator.manifests import InvalidManifests, Manifests, read_manifests
 from berth_operator.settings import Settings
-from berth_operator.world import Object, World, key_of
+from berth_operator.world import Object, World, key_of, namespace_of
 from berth_scheduler.decision import Plan
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Snapshot
@@ -58,9 +58,19 @@ def see(sources: Sources) -> Seen:
     if not sources.files and not sources.cluster:
         raise InputError("nothing to read: give -f FILE_OR_DIR, or --cluster for the live cluster")
     settings, catalogues = load_settings(sources.settings)
-    world = _world(sources)
+    world = watched(_world(sources), settings.watch_namespaces)
     snapshot = take_snapshot(world, settings, catalogues, sources.at or now())
     return Seen(world, snapshot, settings, catalogues)
+
+
+def watched(world: World, namespaces: Sequence[str]) -> World:
+    """``world`` with the workloads that the operator looks after: all, or those of ``watchNamespaces``."""
+    if not namespaces:
+        return world
+    kept = tuple(thing for thing in world.workloads if namespace_of(thing) in namespaces)
+    if left_out := len(world.workloads) - len(kept):
+        note(f"{left_out} workloads are outside of watchNamespaces ({', '.join(namespaces)}) and are left out")
+    return replace(world, workloads=kept)
 
 
 def now() -> datetime:

@@ -176,6 +176,17 @@ def test_users_catalogues_come_with_the_operators_settings(
     assert decision["cost"]["priceSource"] == "Contract"
 
 
+def test_workloads_that_the_operator_does_not_watch_are_left_out_with_a_note(
+    berth: Berth, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("watchNamespaces: [chat]\n", encoding="utf-8")
+    files = write(workload(), workload("other", "chat"), claim(namespace="chat"), roomy())
+    _, out, err = berth("plan", "-f", files, *AT, "-o", "json", "--settings", settings)
+    assert [one["workload"] for one in json.loads(out)["decisions"]] == ["chat/other"]
+    assert "note: 1 workloads are outside of watchNamespaces (chat) and are left out" in err
+
+
 # --- plan --against ----------------------------------------------------------------------------------------------
 
 

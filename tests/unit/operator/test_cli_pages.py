@@ -252,3 +252,11 @@ def test_a_name_that_would_steer_the_terminal_or_the_markup_is_printed_as_it_is(
     text = page(show_plan, one, snapshot, again="")
     assert "[red]x[/red]" in text and "\x1b" not in text
     assert "\\|&lt;b>" in plan_markdown(one, snapshot)
+
+
+def test_the_pages_in_the_documentation_are_those_that_are_kept() -> None:
+    documents = Path(__file__).resolve().parents[3] / "docs"
+    reference = (documents / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert PAGES["comparison.txt"].rstrip("\n") in reference
+    comment = (documents / "gitops" / "pull-requests.md").read_text(encoding="utf-8")
+    assert all(f"> {line}".rstrip() in comment for line in PAGES["comparison.md"].rstrip("\n").split("\n"))
