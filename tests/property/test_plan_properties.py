@@ -19,11 +19,14 @@ from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import (
     Berth,
     CapacityType,
+    Node,
     Placement,
     PodResources,
     Pool,
     Quality,
     QualityObjective,
+    Running,
+    RunningBerth,
     Snapshot,
     SpotPolicy,
     Variant,
@@ -57,7 +60,7 @@ def pools(draw: st.DrawFn, most: int = 4) -> tuple[Pool, ...]:
                 gpus_per_node=draw(st.sampled_from([1, 2, 4, 8])),
                 mig_layout={"1g.10gb": 3, "2g.20gb": 2} if sliced else {},
                 maximum_nodes=draw(st.one_of(st.none(), st.integers(nodes, nodes + 3))),
-                capacity_type=draw(st.sampled_from(BOTH)),
+                capacity_type=draw(st.sampled_from((CapacityType.ON_DEMAND, *BOTH))),
             )
         )
     return tuple(made)
@@ -74,12 +77,12 @@ def workloads(draw: st.DrawFn, key: str = "a/one") -> Workload:
         "placement": placement,
         "priority": draw(st.integers(0, 2)),
         "minimum_replicas": draw(st.integers(1, 3)),
-        "maximum_replicas": draw(st.integers(3, 20)),
+        "maximum_replicas": draw(st.integers(3, 40)),
         "spot": SpotPolicy(maximum_share_percent=draw(st.integers(0, 100)), on_demand_base=draw(st.integers(0, 2))),
         "budget_usd_per_month": draw(st.sampled_from([None, None, Decimal(300), Decimal(3000)])),
         "resources": PodResources(cpu_cores=draw(st.sampled_from([1, 1, 8, 40])), memory_bytes=4 * GIB),
     }
-    if draw(st.booleans()):
+    if draw(st.integers(0, 2)) == 0:
         variants = tuple(Variant(precision=one) for one in draw(st.sampled_from([("bf16",), ("fp8", "bf16")])))
         return chat(key, draw(st.floats(0.1, 15)), variants=variants, **shared)
     variants = tuple(
@@ -280,6 +283,66 @@ def test_what_runs_is_not_moved_by_a_cheaper_price(workload: Workload, supply: t
         offer = pool("offer", "H100-SXM-80GB", str(usd / 100), nodes=3, gpus_per_node=8)
         second = decision(plan(snapshot([running], [*supply, offer])))
         assert second.kept and second.berths == first.berths
+
+
+@thorough
+@given(fleets(), st.lists(PRICES, min_size=4, max_size=4))
+def test_a_fleet_that_runs_as_planned_stays_as_planned_whatever_prices_do(
+    asked: Snapshot, prices: list[Decimal]
+) -> None:
+    first = plan(asked)
+    running = all_running(asked, first)
+    if running is not None:
+        repriced = tuple(
+            one.model_copy(update={"price": one.price.model_copy(update={"usd_per_node_hour": usd})})
+            for one, usd in zip(asked.pools, prices, strict=False)
+        )
+        second = plan(running.model_copy(update={"pools": repriced}))
+        for before, after in zip(first.decisions, second.decisions, strict=True):
+            if before.placed:
+                assert after.kept and after.berths == before.berths and after.transition == "None"
+
+
+def all_running(asked: Snapshot, made: Plan) -> Snapshot | None:
+    """Every placed workload with its pods on the first nodes that have room; None where they need nodes to come."""
+    free = {one.name: {each.name: each for each in one.nodes} for one in asked.pools}
+    workloads = []
+    for one, workload in zip(made.decisions, sorted(asked.workloads, key=lambda each: each.key), strict=True):
+        berths = []
+        for berth in one.berths:
+            nodes = [seat(free[berth.pool], berth, workload) for _ in range(berth.replicas)]
+            if None in nodes:
+                return None
+            berths.append(RunningBerth(berth=berth, ready_replicas=berth.replicas, nodes=tuple(sorted(nodes))))
+        revision = Running(revision="1", planned_for=workload.planning_hash, serving=True, berths=tuple(berths))
+        workloads.append(workload.model_copy(update={"running": (revision,) if berths else ()}))
+    return asked.model_copy(update={"workloads": tuple(workloads)})
+
+
+def seat(nodes: dict[str, Node], berth: Berth, workload: Workload) -> str | None:
+    """Take one replica's room from the fullest node that has it: the order in which the plan fills nodes."""
+
+    def seats(one: Node) -> int:
+        units = (
+            one.free_slices.get(berth.mig_profile, 0) if berth.mig_profile else one.free_gpus // berth.tensor_parallel
+        )
+        return min(units, int(one.free_cpu_cores // workload.resources.cpu_cores))
+
+    able = sorted((one for one in nodes.values() if seats(one) > 0), key=lambda one: (seats(one), one.name))
+    if not able:
+        return None
+    one = able[0]
+    slices = dict(one.free_slices)
+    if berth.mig_profile:
+        slices[berth.mig_profile] -= 1
+    nodes[one.name] = one.model_copy(
+        update={
+            "free_slices": slices,
+            "free_gpus": one.free_gpus - (0 if berth.mig_profile else berth.tensor_parallel),
+            "free_cpu_cores": one.free_cpu_cores - workload.resources.cpu_cores,
+        }
+    )
+    return one.name
 
 
 def fits_what_exists(berth: Berth, supply: tuple[Pool, ...]) -> bool:
