@@ -409,6 +409,45 @@ class TestRealPods:
         assert said == "simulated: nothing is there to serve: empty/types has no files"
 
 
+class TestTheOperatorInTheCluster:
+    """Installed by Helm from the chart, running with the rights that the chart gives it."""
+
+    LEASES = "/apis/coordination.k8s.io/v1/namespaces/berthmaster-system/leases"
+
+    @pytest.mark.usefixtures("real_parts")
+    def test_runs_in_the_pods_of_its_deployment(self, make_cluster: Callable[..., LocalCluster]) -> None:
+        own = make_cluster(nodes=[(fleet.SYSTEM, 2)])
+        own.install_operator()
+        system = Space("berthmaster-system")
+        found = own.api.items(f"{system.core}/pods")
+        assert [pod["status"]["containerStatuses"][0]["imageID"] for pod in found] == ["real", "real"]
+        own.wait_until(lambda: self.holder(own.api) in {pod["metadata"]["name"] for pod in found})
+        assert own.helm().history("berthmaster")[-1]["info"]["status"] == "deployed"
+
+    def test_runs_beside_it_where_pods_can_only_be_played(
+        self, make_cluster: Callable[..., LocalCluster], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unavailable() -> None:
+            raise sandbox.Unavailable("no user namespaces here")
+
+        monkeypatch.setattr(sandbox, "bubblewrap", unavailable)
+        own = make_cluster(nodes=[(fleet.SYSTEM, 2)])
+        own.install_operator()
+        (said,) = {
+            pod["status"]["containerStatuses"][0]["imageID"]
+            for pod in own.api.items("/api/v1/namespaces/berthmaster-system/pods")
+        }
+        assert said == "simulated: no user namespaces here"
+        assert own.operator_beside is not None
+        name = own.operator_beside.name
+        own.wait_until(lambda: self.holder(own.api) == name)
+
+    def holder(self, api: Api) -> str:
+        """Name of the pod that leads: what the Lease's holder says before its own suffix."""
+        leases = api.items(self.LEASES)
+        return str(leases[0]["spec"]["holderIdentity"]).rsplit("_", 1)[0] if leases else ""
+
+
 class Served:
     """A Deployment of real Triton with the file-type network, behind a Service."""
 

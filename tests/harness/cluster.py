@@ -13,12 +13,14 @@ from typing import Any, Self, TypeVar
 import diagnosis
 import fleet
 import helm
+import sandbox
 import triton_server
 from controlplane import ControlPlane
 from fleet import NodeKind
 from helm import Helm
 from kube_api import Api
 from node_components import NodeComponents
+from operator_process import OperatorProcess
 
 T = TypeVar("T")
 
@@ -44,6 +46,8 @@ class LocalCluster:
         )  # fmt: skip
         self.programs = self.state / "bin"
         """kubectl, and the project's own programs, for PATH."""
+        self.operator_beside: OperatorProcess | None = None
+        """The operator, on a machine where its pods can only be played."""
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -100,6 +104,25 @@ class LocalCluster:
             release.upgrade(RELEASE, values, wait=wait)
         else:
             release.install(RELEASE, values, wait=wait)
+        try:
+            sandbox.bubblewrap()
+        except sandbox.Unavailable:
+            self._operator_beside()
+
+    def _operator_beside(self) -> None:
+        """Where pods can only be played: the operator as a plain process, with its pods' settings and rights."""
+        core = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}"
+        settings = self.api.get(f"{core}/configmaps/{RELEASE}-settings")["data"]["settings.yaml"]
+        spec = {"expirationSeconds": 86_400}
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        token = self.api.create(f"{core}/serviceaccounts/{RELEASE}/token", request)["status"]["token"]
+        folder = self.state / "operator"
+        kubeconfig = self.control_plane.token_kubeconfig(folder / "kubeconfig", token, SYSTEM_NAMESPACE)
+        (folder / "settings.yaml").write_text(settings)
+        if self.operator_beside is not None:
+            self.operator_beside.kill()
+        process = OperatorProcess(kubeconfig, folder / "settings.yaml", folder, namespace=SYSTEM_NAMESPACE)
+        self.operator_beside = self._open.enter_context(process)
 
     def operator_installable(self) -> str | None:
         """Why this checkout has no operator to install, or None."""

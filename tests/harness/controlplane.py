@@ -142,6 +142,7 @@ class ControlPlane:
 
     def token_kubeconfig(self, path: Path, token: str, namespace: str = "default") -> Path:
         """A kubeconfig for whoever ``token`` belongs to, for example a ServiceAccount."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, json.dumps(self._kubeconfig(token, namespace)))
         return path
 

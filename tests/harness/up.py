@@ -39,7 +39,7 @@ def prepare() -> None:
         triton_server.installed()
         artefacts.file_types()
     except (sandbox.Unavailable, triton_server.Unavailable) as reason:
-        say(f"pods that need it will be simulated: {reason}")
+        say(f"Triton is only simulated on this machine: {reason}")
 
 
 class StartFailed(Exception):
