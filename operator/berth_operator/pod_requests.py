@@ -103,10 +103,15 @@ def _container(container: Mapping[str, Any]) -> Amounts:
 
 
 def held_by_node(pods: Iterable[Object]) -> dict[str, Amounts]:
-    """By node: what pods that are not finished hold."""
+    """By node: what pods that are not finished hold.
+
+    One that is being deleted counts nothing: it gives back what it holds within its grace period, and a plan that saw
+    it as lasting would move workloads for the sake of those seconds.
+    """
     by_node: dict[str, Amounts] = {}
     for pod in pods:
         node = text(pod, "spec", "nodeName")
-        if node is not None and text(pod, "status", "phase") not in FINISHED:
+        going = mapping(pod, "metadata").get("deletionTimestamp")
+        if node is not None and not going and text(pod, "status", "phase") not in FINISHED:
             by_node[node] = by_node.get(node, NOTHING) + requests_of(pod)
     return by_node

@@ -6,7 +6,7 @@ finds the same step, or the one after it. The steps, and what each waits for:
 1. a new revision starts beside the one that serves (``Switch``), after it stopped (``Recreate``) or not yet (``Wait``);
 2. when every berth of it is fully available, the Service selects it;
 3. when clients had the time to notice, the old revision goes;
-4. berths of one revision come and go without a switch: first what is added is available, then what is surplus goes.
+4. berths of one revision come and go without a switch: what is surplus goes as what is added becomes available.
 """
 
 from collections.abc import Mapping
@@ -162,12 +162,12 @@ def _in_place(wanted: Wanted, observed: Observed, drain_seconds: float) -> Step:
 
     complete = _complete(wanted, observed)
     shrink = complete or wanted.transition is Transition.RECREATE
-    ready = {name: count for name, count in wanted.replicas.items() if shrink or not _shrinks(mine, name, count)}
+    targets = wanted.replicas if shrink else _not_below(wanted, mine)
     step = Step(
         Phase.SETTLED,
         wanted.revision,
         apply=tuple(sorted(wanted.replicas)),
-        scale=tuple((name, count) for name, count in sorted(ready.items()) if _to_set(observed, name, count)),
+        scale=tuple((name, count) for name, count in sorted(targets.items()) if _to_set(observed, name, count)),
         delete=tuple(name for name in surplus if shrink or mine[name].ready == 0),
     )
     if others:
@@ -199,6 +199,25 @@ def _to_set(observed: Observed, name: str, count: int) -> bool:
     if found is None:
         return True
     return not found.taken(count) and (found.replicas != count or not found.owned)
+
+
+def _not_below(wanted: Wanted, mine: Mapping[str, Running]) -> dict[str, int]:
+    """Replicas by Deployment while not all of the decided ones are ready: growth at once, and of what has too many as
+    much taken away as the rest can do without.
+
+    So berths trade places one replica after the other, where there is no room for both in full.
+    """
+    targets = {name: count for name, count in wanted.replicas.items() if not _shrinks(mine, name, count)}
+    known = all(each.seen for each in mine.values())
+    spare = sum(each.ready for each in mine.values()) - sum(wanted.replicas.values()) if known else 0
+    for name in sorted(mine):
+        count = wanted.replicas.get(name, 0)
+        excess = mine[name].replicas - count
+        if spare > 0 and excess > 0 and not mine[name].taken(count):
+            less = min(spare, excess)
+            targets[name] = mine[name].replicas - less
+            spare -= less
+    return targets
 
 
 def _shrinks(mine: Mapping[str, Running], name: str, count: int) -> bool:

@@ -30,7 +30,8 @@ class Incumbent:
 
     ``stays``: it was chosen for this very spec and no objective is measured as broken, so only lost capacity moves
     it. ``shape`` is None where its GPU is not known at present. ``offers`` has the supply's offer for each berth,
-    None where the pool is gone or is another GPU now.
+    None where the pool is gone or is another GPU now. Two berths may have one offer: a pool that was discovered and
+    is stated by a user now has another name, and the same nodes.
     """
 
     running: Running
@@ -44,15 +45,19 @@ class Incumbent:
         return self.running.berths[0].berth
 
 
-def incumbent_of(workload: Workload, supply: Supply) -> Incumbent | None:
-    """The serving revision; or, while a switch to a revision chosen for the present spec is under way, that one."""
+def incumbent_of(workload: Workload, supply: Supply, whole: frozenset[str]) -> Incumbent | None:
+    """The serving revision; or, while a switch to a revision chosen for the present spec is under way, that one.
+
+    ``whole`` names the workload's revisions whose replicas all have their place: where the serving one lost some of
+    its own, a switch to another that was chosen for this spec goes on, instead of to a third.
+    """
     revisions = sorted((one for one in workload.running if one.berths), key=lambda one: (not one.serving, one.revision))
     chosen_for_this = [one for one in revisions if one.planned_for == workload.planning_hash]
     staying = [one for one in chosen_for_this if not (one.serving and workload.objective_broken)]
-    running = next(iter(staying or revisions), None)
+    running = next((one for one in staying if one.revision in whole), None) or next(iter(staying or revisions), None)
     if running is None or not _is_uniform(running):
         return None
-    offers = tuple(_offer_of(one.berth, supply) for one in running.berths)
+    offers = tuple(_offer_of(one, supply) for one in running.berths)
     shapes = [int(supply.shape[offer]) for offer in offers if offer is not None]
     known = next((shape for shape in shapes if shape != NO_SHAPE), None)
     return Incumbent(running, bool(staying), known, offers)
@@ -66,37 +71,56 @@ def _is_uniform(running: Running) -> bool:
     return len({configuration(one.berth) for one in running.berths}) == 1
 
 
-def _offer_of(berth: Berth, supply: Supply) -> int | None:
+def _offer_of(one: RunningBerth, supply: Supply) -> int | None:
     """The same slice of the same GPU bought the same way; a GPU that is not known at present is believed."""
-    index = supply.find(berth.pool, berth.mig_profile)
+    index = _offer_of_pool(one, supply)
     if index is None:
         return None
-    pool = supply.offers[index].pool
+    pool, berth = supply.offers[index].pool, one.berth
     same_gpu = pool.gpu is None or pool.gpu.name == berth.gpu
     return index if same_gpu and pool.capacity_type is berth.capacity_type else None
 
 
-def hold_running(workloads: Sequence[Workload], supply: Supply, room: Room) -> None:
+def _offer_of_pool(one: RunningBerth, supply: Supply) -> int | None:
+    """In the berth's pool; where no pool has that name any more, in the one that its pods' nodes belong to now."""
+    index = supply.find(one.berth.pool, one.berth.mig_profile)
+    if index is not None or not one.nodes or any(pool.name == one.berth.pool for pool in supply.pools):
+        return index
+    nodes = set(one.nodes)
+    heirs = (pool.name for pool in supply.pools if nodes <= {node.name for node in pool.nodes})
+    return next((supply.find(name, one.berth.mig_profile) for name in heirs), None)
+
+
+def hold_running(workloads: Sequence[Workload], supply: Supply, room: Room) -> dict[str, frozenset[str]]:
     """Hold what runs for all workloads: first the pods on their nodes, then, where there is room, those that wait.
 
-    A pod on a node that is gone counts as waiting.
+    A pod on a node that is gone counts as waiting. Returned by workload: the revisions that got room for every replica.
     """
+    short: set[tuple[str, str]] = set()
     waiting: list[tuple[Workload, str, RunningBerth, int, int]] = []
     for workload in workloads:
         for running in workload.running:
             for one in running.berths:
-                index = supply.find(one.berth.pool, one.berth.mig_profile)
-                if index is not None:
+                index = _offer_of_pool(one, supply)
+                if index is None:
+                    short.add((workload.key, running.revision))
+                else:
                     held = _hold_pods(workload, running.revision, one, supply.offers[index].pool_index, room)
                     if held < one.berth.replicas:
                         waiting.append((workload, running.revision, one, index, one.berth.replicas - held))
     for workload, revision, one, index, count in waiting:
         demand = _demand(workload, one.berth, count, steady=0)
         found = allocate(demand, [index], supply, room)
+        if isinstance(found, Shortage):
+            short.add((workload.key, revision))
         if isinstance(found, Shortage) and found.replicas and not demand.reach.single_node:
             found = allocate(_demand(workload, one.berth, found.replicas, steady=0), [index], supply, room)
         if isinstance(found, Allocation):
             settle(workload.key, demand, found.pieces, supply, room, revision=revision)
+    return {
+        workload.key: frozenset(one.revision for one in workload.running if (workload.key, one.revision) not in short)
+        for workload in workloads
+    }
 
 
 def _hold_pods(workload: Workload, revision: str, one: RunningBerth, pool_index: int, room: Room) -> int:
@@ -181,13 +205,14 @@ def _usd_per_hour(pieces: Sequence[tuple[int, int]], incumbent: Incumbent, suppl
 
 def _held(workload: Workload, incumbent: Incumbent, supply: Supply, room: Room) -> dict[int, int]:
     """Replicas of each berth that have their capacity: no more than its Deployment asks for."""
-    counts: dict[int, int] = {}
+    asked: dict[int, int] = {}
     for offer, one in zip(incumbent.offers, incumbent.running.berths, strict=True):
         if offer is not None:
-            pool_index = supply.offers[offer].pool_index
-            held = sum(one.replicas for one in _holdings(workload, incumbent, room) if one.pool_index == pool_index)
-            counts[offer] = min(held, one.berth.replicas)
-    return counts
+            asked[offer] = asked.get(offer, 0) + one.berth.replicas
+    held: dict[int, int] = {}
+    for holding in _holdings(workload, incumbent, room):
+        held[holding.pool_index] = held.get(holding.pool_index, 0) + holding.replicas
+    return {offer: min(held.get(supply.offers[offer].pool_index, 0), count) for offer, count in asked.items()}
 
 
 def _holdings(workload: Workload, incumbent: Incumbent, room: Room) -> list[Holding]:

@@ -31,7 +31,7 @@ def plan(snapshot: Snapshot) -> Plan:
     workloads = tuple(sorted(snapshot.workloads, key=lambda workload: workload.key))
     supply = supply_of(snapshot.pools)
     room = Room.of(supply.pools)
-    hold_running(workloads, supply, room)
+    whole = hold_running(workloads, supply, room)
 
     decisions = {
         workload.key: verdict.invalid(workload, problem)
@@ -46,7 +46,7 @@ def plan(snapshot: Snapshot) -> Plan:
     if plannable:
         placed = []
     if plannable:
-        found = survey(plannable, supply, snapshot.policy)
+        found = survey(plannable, supply, snapshot.policy, whole)
         fleet = plan_fleet(found, room)
         decisions |= {decision.workload: decision for decision in _decisions(found, fleet)}
         placed = [(choice.berths, choice.usd_per_hour) for _, choice in sorted(fleet.choices.items())]

@@ -1,6 +1,6 @@
 """A survey: everything that is known about every workload's candidates before capacity is shared out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from berth_scheduler.rank import Options, batching_rows, rank
 from berth_scheduler.sizing import Questions, Sizing, size
 from berth_scheduler.snapshot import Policy, Workload
 from berth_scheduler.supply import Supply
+
+NOTHING_RUNS: Mapping[str, frozenset[str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,17 @@ class Survey:
         return self.lots.supply
 
 
-def survey(workloads: Sequence[Workload], supply: Supply, policy: Policy) -> Survey:
-    """Survey workloads that have a model and variants."""
+def survey(
+    workloads: Sequence[Workload], supply: Supply, policy: Policy, whole: Mapping[str, frozenset[str]] = NOTHING_RUNS
+) -> Survey:
+    """Survey workloads that have a model and variants. ``whole``: by workload, revisions whose replicas have room."""
     lots = enumerate_lots(workloads, supply)
     outcome = examine_offers(lots)
     cells, cell = cells_of(lots, outcome.passes)
     incumbents = {
         index: found
         for index, workload in enumerate(workloads)
-        if (found := incumbent_of(workload, supply)) is not None
+        if (found := incumbent_of(workload, supply, whole.get(workload.key, frozenset()))) is not None
     }
     fixed = {
         index: row for index, incumbent in incumbents.items() if (row := _fixed_row(index, incumbent, lots)) is not None

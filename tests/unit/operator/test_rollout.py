@@ -128,6 +128,16 @@ def test_a_berth_shrinks_only_when_what_is_added_elsewhere_is_ready() -> None:
     assert late.scale == (("new-l4", 1),)
 
 
+def test_berths_trade_places_one_replica_at_a_time_where_there_is_no_room_for_both() -> None:
+    want = wanted(new_stated=2)
+    found = step(want, up("new-stated", 2, 1), up("new-found", 2), serving="new", seconds=99)
+    assert (found.phase, found.scale, found.delete) == (Phase.RESIZING, (("new-found", 1),), ())
+    found = step(want, up("new-stated", 2, 0), up("new-found", 2), serving="new", seconds=99)
+    assert found.scale == (), "nothing can be spared yet"
+    found = step(want, up("new-stated", 2, 1), up("new-found", 2, seen=False), serving="new", seconds=99)
+    assert found.scale == (), "the counts may be older than what was asked for last"
+
+
 def test_a_berth_alone_shrinks_at_once() -> None:
     assert step(wanted(Transition.NONE, new_l4=1), up("new-l4", 4), serving="new", seconds=99).scale == (("new-l4", 1),)
 
@@ -242,7 +252,9 @@ def test_whatever_is_decided_and_whenever_the_operator_dies_it_gets_there_and_so
 
 
 @given(BERTHS, BERTHS)
-def test_a_change_of_berths_alone_never_goes_below_what_both_need(before: dict[str, int], after: dict[str, int]) -> None:
+def test_a_change_of_berths_alone_never_goes_below_what_both_need(
+    before: dict[str, int], after: dict[str, int]
+) -> None:
     cluster = Cluster()
     for berths in (before, after):
         want, least = goal("red", berths, Transition.NONE), min(sum(before.values()), sum(after.values()))

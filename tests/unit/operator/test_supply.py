@@ -116,7 +116,9 @@ def test_what_other_pods_hold_is_not_free() -> None:
     four = node(gpus="4", cpu="16", memory="64Gi")
     held = pod("train", "n1", **{"nvidia.com/gpu": "3", "cpu": "2500m", "memory": "10Gi"})
     finished = pod("done", "n1", **{"nvidia.com/gpu": "1"}) | {"status": {"phase": "Succeeded"}}
-    (free,) = only(four, held, finished, pod("pending", None, cpu="8")).nodes
+    going = pod("going", "n1", **{"nvidia.com/gpu": "1"})
+    going["metadata"]["deletionTimestamp"] = "2026-11-02T12:00:00Z"
+    (free,) = only(four, held, finished, going, pod("pending", None, cpu="8")).nodes
     assert (free.gpus, free.free_gpus, free.free_cpu_cores, free.free_memory_bytes) == (4, 1, 13.5, 54 * 2**30)
 
 

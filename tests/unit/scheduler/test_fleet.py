@@ -262,6 +262,28 @@ def test_a_switch_under_way_is_not_decided_again():
     assert (made.kept, made.transition, places(made)) == (True, Transition.SWITCH, {"t4": 1})
 
 
+def test_a_switch_away_from_lost_capacity_goes_on_to_where_it_was_going():
+    pools = [
+        pool("l4", "L4", "0.80", nodes=1),
+        pool("t4", "T4", "0.50", nodes=2),
+        pool("l40s", "L40S", "0.90", nodes=2),
+    ]
+    full = pool("l4", "L4", "0.80", nodes=2)
+    lost = settled(vision(minimum_replicas=2), full, revision="00000000")
+    going = settled(vision(minimum_replicas=2), pools[1], serving=False)
+    both = going.model_copy(update={"running": (*lost.running, *going.running)})
+    made = decision(plan(snapshot([both], pools)))
+    assert (made.kept, made.transition, places(made)) == (True, Transition.SWITCH, {"t4": 2})
+
+
+def test_a_pool_that_has_another_name_now_and_the_same_nodes_moves_nothing():
+    found = pool("l4-ondemand-g6", "L4", "0.80", nodes=3)
+    running = settled(vision(minimum_replicas=2), found)
+    stated = found.model_copy(update={"name": "l4"})
+    made = decision(plan(snapshot([running], [stated, pool("t4", "T4", "0.01", nodes=3)])))
+    assert (made.kept, made.transition, places(made)) == (True, Transition.NONE, {"l4": 2})
+
+
 def test_an_impossible_new_spec_leaves_what_runs_its_room():
     pools = [pool("l4", "L4", "0.80", nodes=1)]
     impossible = settled(vision(), *pools).model_copy(update={"planning_hash": "b", "latency": p99(0.1)})
