@@ -5,6 +5,7 @@ The API server refuses loopback addresses in EndpointSlices, and nothing else ca
 """
 
 import itertools
+import socket
 from collections.abc import Iterator
 
 POD_NETWORK = "10.244"
@@ -13,10 +14,35 @@ SERVICE_NETWORK = "10.0"
 SERVICE_LOOPBACK = "127.200"
 
 
+CLAIM_PORT = 47_999
+
+
 def pod_addresses() -> Iterator[str]:
-    """10.244.0.1, 10.244.0.2 …: 65,000 of them; one is used again only after all others."""
-    hosts = [f"{POD_NETWORK}.{upper}.{lower}" for upper in range(256) for lower in range(1, 255)]
-    return itertools.cycle(hosts)
+    """10.244.0.1, 10.244.0.2 …: up to 65,000 of them; one is used again only after all others.
+
+    Several clusters share this machine's loopback network: each takes blocks of 254 that no other one holds.
+    """
+    claims, used = [], []
+    for upper in range(256):
+        claim = _claimed(f"{POD_LOOPBACK}.{upper}.255")
+        if claim is None:
+            continue
+        claims.append(claim)
+        block = [f"{POD_NETWORK}.{upper}.{lower}" for lower in range(1, 255)]
+        yield from block
+        used += block
+    yield from itertools.cycle(used)
+
+
+def _claimed(address: str) -> socket.socket | None:
+    """A socket there, which holds the block of that address for as long as it lives; None where another one does."""
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind((address, CLAIM_PORT))
+    except OSError:
+        claim.close()
+        return None
+    return claim
 
 
 def of_pod(reported: str) -> str:
