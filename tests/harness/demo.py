@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -71,9 +71,12 @@ def tell_story() -> None:
 
     chapter("Supply and workloads", "seven pools and seven stories, applied by kubectl")
     lay_out_models()
-    show("kubectl", "apply", "-f", str(EXAMPLES / "namespaces.yaml"), "-f", str(EXAMPLES))
-    wait_for("every workload to be decided and, where it can be, ready", settled, READY_SECONDS)
+    supply = [EXAMPLES / name for name in ("namespaces.yaml", "pools.yaml")]
+    show("kubectl", "apply", *named(supply))
+    wait_for("every pool to have its price", priced, READY_SECONDS)
     show("kubectl", "get", "gpupools")
+    show("kubectl", "apply", *named(path for path in sorted(EXAMPLES.glob("*.yaml")) if path not in supply))
+    wait_for("every workload to be decided and, where it can be, ready", settled, READY_SECONDS)
 
     chapter("What was decided", "GPU or slice, precision, replicas and price of each; one cannot be had and says so")
     show("kubectl", "get", "inferenceworkloads", "-A")
@@ -149,9 +152,18 @@ def field(namespace: str, workload: str, path: str) -> str:
     return asked("kubectl", "get", "inferenceworkload", "-n", namespace, workload, "-o", f"jsonpath={path}")
 
 
+def named(files: Iterable[Path]) -> list[str]:
+    return [word for path in files for word in ("-f", str(path))]
+
+
 def service_address() -> str:
     namespace, service = SERVED
     return of_service(asked("kubectl", "get", "service", "-n", namespace, service, "-o", "jsonpath={.spec.clusterIP}"))
+
+
+def priced() -> bool:
+    pools = json.loads(asked("kubectl", "get", "gpupools", "-o", "json"))["items"]
+    return bool(pools) and all(holds(pool, "Priced") for pool in pools)
 
 
 def settled() -> bool:
@@ -169,7 +181,9 @@ def holds(workload: dict, kind: str) -> bool:
 
 
 def moved(before: str) -> bool:
-    selector = asked("kubectl", "get", "service", "-n", *SERVED, "-o", r"jsonpath={.spec.selector.berthmaster\.dev/revision}")
+    selector = asked(
+        "kubectl", "get", "service", "-n", *SERVED, "-o", r"jsonpath={.spec.selector.berthmaster\.dev/revision}"
+    )
     return selector != before
 
 
@@ -190,7 +204,9 @@ def wait_for(what: str, ask: Callable[[], bool], seconds: float) -> None:
 
 def chapter(title: str, subtitle: str) -> None:
     console.print()
-    console.print(Rule(f"[bold]{title}[/]", align="left", characters="─"), width=min(100, shutil.get_terminal_size().columns))
+    console.print(
+        Rule(f"[bold]{title}[/]", align="left", characters="─"), width=min(100, shutil.get_terminal_size().columns)
+    )
     console.print(f"[dim]{subtitle}[/]")
     sys.stdout.flush()
 
