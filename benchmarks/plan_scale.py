@@ -215,22 +215,23 @@ def main() -> int:
     asked = options.parse_args()
     snapshot = fleet_of(asked.workloads, asked.nodes, asked.problems)
     made = plan.plan(snapshot)  # catalogues are read, numpy is warm
-    times = []
+    elapsed, used = [], []
     for _ in range(asked.repeat):
         gc.collect()
-        start = time.perf_counter()
+        start, start_used = time.perf_counter(), time.process_time()
         plan.plan(snapshot)
-        times.append(time.perf_counter() - start)
-    median = statistics.median(times)
+        elapsed.append(time.perf_counter() - start)
+        used.append(time.process_time() - start_used)
+    seconds = (statistics.median(elapsed), statistics.median(used))
     watch = Stopwatch()
     for name, module, function in STAGES:
         setattr(module, function, watch.watch(name, getattr(module, function)))
     watch.watch("the rest", plan.plan)(snapshot)
-    _print(asked, made, median, watch)
-    return 0 if median <= GOAL_SECONDS else 1
+    _print(asked, made, seconds, watch)
+    return 0 if seconds[1] <= GOAL_SECONDS else 1
 
 
-def _print(asked: argparse.Namespace, made: Any, median: float, watch: Stopwatch) -> None:
+def _print(asked: argparse.Namespace, made: Any, medians: tuple[float, float], watch: Stopwatch) -> None:
     reasons: dict[str, int] = {}
     for decision in made.decisions:
         reasons[decision.reason] = reasons.get(decision.reason, 0) + 1
@@ -248,8 +249,12 @@ def _print(asked: argparse.Namespace, made: Any, median: float, watch: Stopwatch
         seconds = watch.seconds.get(name, 0.0)
         table.add_row(name, f"{seconds:.3f}", f"{seconds / total:.0%}")
     table.add_section()
-    verdict = "reached" if median <= GOAL_SECONDS else "missed"
-    table.add_row(f"plan, median of {asked.repeat} (goal {GOAL_SECONDS} s: {verdict})", f"{median:.3f}", "")
+    elapsed, used = medians
+    verdict = "reached" if used <= GOAL_SECONDS else "missed"
+    table.add_row(
+        f"plan, processor time, median of {asked.repeat} (goal {GOAL_SECONDS} s: {verdict})", f"{used:.3f}", ""
+    )
+    table.add_row("plan, by the clock", f"{elapsed:.3f}", "")
     Console(width=100).print(table)
 
 

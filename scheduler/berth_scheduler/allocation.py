@@ -96,10 +96,10 @@ def _sources(demand: Demand, offers: Sequence[int], supply: Supply, room: Room) 
     for index in offers:
         offer = supply.offers[index]
         slots = room.slots(offer, demand.need(offer.mig_profile), demand.reach)
-        shared = (float(supply.usd_per_unit_hour[index]), int(supply.steadiness[index]))
+        usd, steadiness = offer.comparable_usd_per_unit_hour, offer.steadiness
         for new, count in ((False, slots.started), (True, slots.new)):
             if count > 0:
-                sources.append(_Source(shared[0], new, shared[1], index, count, offer.spot, slots.new_per_node))
+                sources.append(_Source(usd, new, steadiness, index, count, offer.spot, slots.new_per_node))
     return sorted(sources, key=_Source.order)
 
 

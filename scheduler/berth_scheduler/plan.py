@@ -44,8 +44,6 @@ def plan(snapshot: Snapshot) -> Plan:
         plannable = ()
     placed: list[tuple[tuple[Berth, ...], Fraction | None]] = []
     if plannable:
-        placed = []
-    if plannable:
         found = survey(plannable, supply, snapshot.policy, whole)
         fleet = plan_fleet(found, room)
         decisions |= {decision.workload: decision for decision in _decisions(found, fleet)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from berth_scheduler.bid import Bid, berths_of, best_bid
 from berth_scheduler.capacity import Room
@@ -26,7 +27,11 @@ WIDEST_REPLICA = 16
 LATENCY_SLACK = 1.01
 """Above the best that is predicted, so that the offered limit is one that holds when it is asked for."""
 
+TOO_SLOW = 4.0
+"""A row whose lone request misses by this many times what the best row's does is not the best at any rate either."""
+
 Result = tuple[Berth, ...]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def _with_best_latency(found: Survey, unplaced: Sequence[int]) -> list[WhatIf]:
     Of all rows that fit, the one whose worst objective is missed by the smallest factor; only the objectives that it
     misses are changed.
     """
-    fitting = {index: np.array(_rows_that_fit(found, index), dtype=np.int64) for index in unplaced}
+    fitting = {index: _rows_that_fit(found, index) for index in unplaced}
     blocks = [
         (index, rows, found.workloads[index].traffic.requests_per_second / count)
         for index, rows in fitting.items()
@@ -124,14 +129,19 @@ def _what_if_slower(index: int, workload: Workload, relaxed: tuple[LatencyObject
     return _what_if(index, Constraint.LATENCY, workload, lambda _berths, _usd: text, latency=relaxed)
 
 
-def _rows_that_fit(found: Survey, index: int) -> list[int]:
-    """Rows of the workload's lots that only speed rejects."""
+def _rows_that_fit(found: Survey, index: int) -> Integers:
+    """Rows of the workload's lots that only speed rejects, without those that are far slower than the fastest."""
     lots, sizing = found.lots, found.sizing
     first, last = np.searchsorted(lots.workload, [index, index + 1])
-    fast_enough_if_relaxed = np.isin(found.outcome.code[first:last], [CODE[one] for one in _SPEED])
-    cells = np.unique(found.cell[first:last][fast_enough_if_relaxed])
-    rows = [row for cell in cells.tolist() for row in range(*sizing.rows_of_cell(cell).indices(len(sizing.rows)))]
-    return [row for row in rows if sizing.code[row] in (PASSED, CODE[Constraint.LATENCY])]
+    only_speed = np.isin(found.outcome.code[first:last], [CODE[one] for one in _SPEED])
+    cells = np.unique(found.cell[first:last][only_speed])
+    blocks = [np.arange(sizing.rows.first[cell], sizing.rows.first[cell + 1]) for cell in cells]
+    rows: Integers = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)
+    missed_by = np.full(len(rows), np.inf)
+    late = sizing.code[rows] == CODE[Constraint.LATENCY]
+    missed_by[late] = np.nan_to_num(sizing.value[rows][late] / sizing.limit[rows][late], nan=np.inf)
+    missed_by[sizing.code[rows] == PASSED] = 1.0
+    return rows[missed_by <= TOO_SLOW * missed_by.min(initial=np.inf)] if np.isfinite(missed_by).any() else rows[:0]
 
 
 def _relaxed_latency(

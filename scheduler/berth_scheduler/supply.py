@@ -48,15 +48,16 @@ class Offer:
     """Of one GPU that one unit takes: 1 for a whole GPU."""
     usd_per_unit_hour: Fraction | None
     """None where it is not known."""
+    comparable_usd_per_unit_hour: float
+    """The same in six significant digits; inf where it is not known."""
+    steadiness: int
+    """Place of the capacity type in :class:`CapacityType`: the steadier first."""
+    spot: bool
     unusable: str | None
 
     @property
     def capacity_type(self) -> CapacityType:
         return self.pool.capacity_type
-
-    @property
-    def spot(self) -> bool:
-        return self.pool.capacity_type is CapacityType.SPOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,6 @@ class Supply:
     """Six significant digits; inf where the price is not known."""
     spot: NDArray[np.bool_]
     steadiness: NDArray[np.int64]
-    """Place of the capacity type in :class:`CapacityType`: the steadier first."""
 
     def usd_per_hour(self, units: Sequence[tuple[int, int]]) -> Fraction:
         """What units of offers cost in an hour, exactly; every price must be known."""
@@ -108,19 +108,15 @@ def supply_of(pools: Sequence[Pool]) -> Supply:
                 if index == len(shapes):
                     shapes.append(shape)
             offers.append(_offer(pool, pool_index, profile, index))
-    prices = [
-        np.inf if offer.usd_per_unit_hour is None else significant_number(float(offer.usd_per_unit_hour))
-        for offer in offers
-    ]
     return Supply(
         pools=ordered,
         shapes=tuple(shapes),
         offers=tuple(offers),
         shape=np.array([offer.shape for offer in offers], dtype=np.int64),
         gpus_per_node=np.array([offer.pool.gpus_per_node for offer in offers], dtype=np.int64),
-        usd_per_unit_hour=np.array(prices, dtype=np.float64),
+        usd_per_unit_hour=np.array([offer.comparable_usd_per_unit_hour for offer in offers], dtype=np.float64),
         spot=np.array([offer.spot for offer in offers], dtype=np.bool_),
-        steadiness=np.array([CAPACITY_TYPES.index(offer.capacity_type) for offer in offers], dtype=np.int64),
+        steadiness=np.array([offer.steadiness for offer in offers], dtype=np.int64),
     )
 
 
@@ -167,6 +163,9 @@ def _offer(pool: Pool, pool_index: int, profile: str | None, shape: int) -> Offe
         mig_profile=profile,
         gpu_share=share,
         usd_per_unit_hour=price,
+        comparable_usd_per_unit_hour=float("inf") if price is None else significant_number(float(price)),
+        steadiness=CAPACITY_TYPES.index(pool.capacity_type),
+        spot=pool.capacity_type is CapacityType.SPOT,
         unusable=_why_unusable(pool, profile, shape),
     )
 
