@@ -30,7 +30,8 @@ EXAMPLES = cache.REPOSITORY / "examples"
 STORIES = 7
 SERVED = ("vision", "tiny")
 MODEL = "magika"
-TIGHTER_MILLISECONDS = 5
+FILES = ("LICENSE", "Makefile", "pyproject.toml", "Dockerfile", "examples/tiny.yaml", "tests/harness/demo.py")
+TIGHTER_MILLISECONDS = 200
 READY_SECONDS = 90.0
 SWITCH_SECONDS = 90.0
 
@@ -84,7 +85,7 @@ def tell_story() -> None:
 
     chapter("Answers", "a real network (Magika, 3 MB of ONNX) in real Triton, in a pod that the operator rendered")
     address = service_address()
-    for path, (label, probability) in classified(address, MODEL, sorted(EXAMPLES.parent.glob("*.*"))[:5]).items():
+    for path, (label, probability) in classified(address, MODEL, [cache.REPOSITORY / name for name in FILES]).items():
         console.print(f"  {path.name:<20} {label:<10} {probability:.1%}")
 
     chapter("A tighter objective", f"p99 ≤ {TIGHTER_MILLISECONDS} ms: another berth, while requests go on")
