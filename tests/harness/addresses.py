@@ -1,61 +1,60 @@
 """Loopback addresses in place of a cluster network.
 
-The API server refuses loopback addresses in EndpointSlices, and nothing else can be had without root: so a pod
-*reports* 10.244.b.c and *listens* on 127.1.b.c; a Service has the cluster IP 10.0.a.b and is reached at 127.200.a.b.
+The API server refuses loopback addresses in EndpointSlices, and nothing else can be had without root: so what
+*reports* 10.n.b.c, a pod or the cluster IP of a Service, *listens* on 127.n.b.c. Each cluster on a machine has blocks of
+its own.
 """
 
+import contextlib
+import dataclasses
 import itertools
 import socket
 from collections.abc import Iterator
 
-POD_NETWORK = "10.244"
-POD_LOOPBACK = "127.1"
-SERVICE_NETWORK = "10.0"
-SERVICE_LOOPBACK = "127.200"
+REPORTED, LOOPBACK = "10.", "127."
+BLOCKS = range(1, 120)
+SERVICES_ABOVE = 120
+CLAIM = ("255.254", 42420)
+"""Address in the block, and port, on which a cluster listens for nothing: whoever has it has the block."""
 
 
-CLAIM_PORT = 47_999
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Pods are 10.``number``.0.0/16, Services 10.(``number`` + 120).0.0/16. Free again when ``claim`` is closed."""
+
+    number: int
+    claim: socket.socket
+
+    @property
+    def service_range(self) -> str:
+        return f"{REPORTED}{self.number + SERVICES_ABOVE}.0.0/16"
+
+    def pods(self) -> Iterator[str]:
+        """What pods report, one after the other: 65,000 of them; one is used again only after all others."""
+        hosts = [f"{REPORTED}{self.number}.{upper}.{lower}" for upper in range(255) for lower in range(1, 255)]
+        return itertools.cycle(hosts)
 
 
-def pod_addresses() -> Iterator[str]:
-    """10.244.0.1, 10.244.0.2 …: up to 65,000 of them; one is used again only after all others.
-
-    Several clusters share this machine's loopback network: each takes blocks of 254 that no other one holds.
-    """
-    claims, used = [], []
-    for upper in range(256):
-        claim = _claimed(f"{POD_LOOPBACK}.{upper}.255")
-        if claim is None:
-            continue
-        claims.append(claim)
-        block = [f"{POD_NETWORK}.{upper}.{lower}" for lower in range(1, 255)]
-        yield from block
-        used += block
-    yield from itertools.cycle(used)
-
-
-def _claimed(address: str) -> socket.socket | None:
-    """A socket there, which holds the block of that address for as long as it lives; None where another one does."""
-    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        claim.bind((address, CLAIM_PORT))
-    except OSError:
-        claim.close()
-        return None
-    return claim
+def claimed() -> Block:
+    """A block that no other cluster on this machine uses; the kernel takes it back should this process die."""
+    host, port = CLAIM
+    for number in BLOCKS:
+        with contextlib.suppress(OSError):
+            return Block(number, socket.create_server((f"{LOOPBACK}{number}.{host}", port)))
+    raise RuntimeError(f"{len(BLOCKS)} clusters run on this machine: stop some")
 
 
 def of_pod(reported: str) -> str:
     """Where the pod that reports this address listens."""
-    return _moved(reported, POD_NETWORK, POD_LOOPBACK)
+    return _moved(reported)
 
 
 def of_service(cluster_ip: str) -> str:
     """Where the Service with this cluster IP is reached."""
-    return _moved(cluster_ip, SERVICE_NETWORK, SERVICE_LOOPBACK)
+    return _moved(cluster_ip)
 
 
-def _moved(address: str, network: str, loopback: str) -> str:
-    if not address.startswith(f"{network}."):
-        raise ValueError(f"{address} is not in {network}.0.0/16")
-    return loopback + address.removeprefix(network)
+def _moved(address: str) -> str:
+    if not address.startswith(REPORTED):
+        raise ValueError(f"{address} is not in {REPORTED}0.0.0/8")
+    return LOOPBACK + address.removeprefix(REPORTED)

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import addresses
 import binary
 
 ADMIN = "admin"
@@ -77,6 +78,8 @@ class ControlPlane:
         self._audit = audit
         self._tokens = {user: secrets.token_hex(16) for user in GROUPS}
         self._ports = dict(zip(("etcd", "peer", "api", "manager", "scheduler"), free_ports(5), strict=True))
+        self.block = addresses.claimed()
+        """Addresses of its pods and Services."""
         self.host, self.port = "127.0.0.1", self._ports["api"]
         self.server = f"https://{self.host}:{self.port}"
 
@@ -89,7 +92,7 @@ class ControlPlane:
                 self._write_kubeconfig(user)
             self.start("kube-controller-manager", "kube-scheduler")
         except BaseException:
-            self.kill()
+            self.__exit__(None, None, None)
             raise
         return self
 
@@ -97,6 +100,7 @@ class ControlPlane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        self.block.claim.close()
 
     def start(self, *names: str) -> None:
         """Start the components side by side and wait until each says that it is ready."""
@@ -181,7 +185,7 @@ class ControlPlane:
                     f"--secure-port={self.port}",
                     "--advertise-address=127.0.0.1",
                     "--endpoint-reconciler-type=none",
-                    "--service-cluster-ip-range=10.0.0.0/16",
+                    f"--service-cluster-ip-range={self.block.service_range}",
                     "--allow-privileged=true",
                     f"--cert-dir={self.certificate.parent}",
                     f"--token-auth-file={self.state / 'tokens.csv'}",

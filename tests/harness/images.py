@@ -174,7 +174,7 @@ def substitutions() -> list[str]:
         "A Triton pod whose model files are not here is simulated, as is every image but Triton's and the operator's.",
         "The operator runs from this checkout in place of its image, with its pod's settings, token and rights.",
         "Containers are sandboxed processes (bubblewrap); CPU, memory and disk limits are not enforced.",
-        "Pods report 10.244.b.c but listen on 127.1.b.c, their POD_IP; Services 10.0.a.b answer on 127.200.a.b.",
+        "What reports 10.a.b.c, a pod or the cluster IP of a Service, listens on 127.a.b.c; a pod's POD_IP says so.",
         "NetworkPolicies are not enforced; there is no cluster DNS; mounted ConfigMaps do not follow later changes.",
         "kubectl logs works on nodes; exec, attach, cp and port-forward do not.",
         "PersistentVolumeClaims are folders of this machine, without a size limit.",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import aiohttp
 
-from addresses import pod_addresses
 from kube_api import ApiError, Object, condition, timestamp
 from pod import HOST_ADDRESS, Pod, Surroundings
 
@@ -27,7 +26,7 @@ class Kubelet:
         """Where every node serves the logs of its containers, once known."""
         self._around, self._api = around, around.api
         self._renew_seconds = renew_seconds
-        self._addresses = pod_addresses()
+        self._addresses = around.addresses
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:

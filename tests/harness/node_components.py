@@ -38,8 +38,9 @@ class NodeComponents:
         self.volumes = Volumes(self.api, claims or self.state / "claims")
         self.images = Images(self.volumes, real_triton=real_triton, only=only)
         around = Surroundings(
-            self.api, self.state / "pods", self.volumes, self.images, (plane.host, plane.port), first_backoff_seconds=2
-        )
+            self.api, self.state / "pods", self.volumes, self.images,
+            plane.block.pods(), (plane.host, plane.port), first_backoff_seconds=2,
+        )  # fmt: skip
         self.kubelet = Kubelet(around, renew_seconds=renew_seconds)
         self.proxy = ServiceProxy(self.api)
         self._storage = Storage(self.api, self.volumes)

@@ -1,22 +1,31 @@
 """The real operator as a plain process beside the control plane: to kill, freeze and restart at will."""
 
+import functools
 import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import yaml
 
+import addresses
+from addresses import of_pod
 from controlplane import die_with_parent
 from images import POD_SITE
 
 STOP_SECONDS = 30
 _serial = itertools.count(1)
+
+
+@functools.cache
+def _addresses() -> Iterator[str]:
+    """Of this test run's own operators: a block that no cluster uses."""
+    return addresses.claimed().pods()
 
 
 class OperatorProcess:
@@ -31,7 +40,7 @@ class OperatorProcess:
     ) -> None:  # fmt: skip
         number = next(_serial)
         self.name = name or f"operator-{number}"
-        self.address = f"127.2.{number // 250}.{number % 250 + 1}"
+        self.address = of_pod(next(_addresses()))
         """Where it listens, on the ports of its settings."""
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{self.name}.log"

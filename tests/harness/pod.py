@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Surroundings:
     """Below it each pod gets a folder for its volumes and logs."""
     volumes: Volumes
     images: Images
+    addresses: Iterator[str]
+    """What the next pods report."""
     server: tuple[str, int]
     """Host and port of the API server, as pods reach it."""
     first_backoff_seconds: float

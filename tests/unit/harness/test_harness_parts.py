@@ -110,21 +110,25 @@ class TestLocks:
 
 class TestAddresses:
     def test_pods_report_one_address_and_listen_on_another(self) -> None:
-        made = addresses.pod_addresses()
+        block = addresses.claimed()
+        made = block.pods()
         first = next(made)
-        assert first.startswith("10.244.")
-        assert addresses.of_pod(first) == f"127.1.{first.removeprefix('10.244.')}"
+        assert (first, addresses.of_pod(first)) == (f"10.{block.number}.0.1", f"127.{block.number}.0.1")
         assert len({first, *(next(made) for _ in range(2999))}) == 3000
+        block.claim.close()
 
-    def test_pods_of_two_clusters_never_listen_on_the_same_address(self) -> None:
-        one, other = addresses.pod_addresses(), addresses.pod_addresses()
-        assert not {next(one) for _ in range(300)} & {next(other) for _ in range(300)}
+    def test_two_clusters_on_a_machine_never_share_an_address(self) -> None:
+        one, other = addresses.claimed(), addresses.claimed()
+        assert one.number != other.number
+        assert one.service_range == f"10.{one.number + 120}.0.0/16" != other.service_range
+        for each in (one, other):
+            each.claim.close()
 
     def test_a_service_is_reached_at_the_loopback_twin_of_its_cluster_address(self) -> None:
-        assert addresses.of_service("10.0.12.34") == "127.200.12.34"
+        assert addresses.of_service("10.121.12.34") == "127.121.12.34"
 
     def test_an_address_of_another_network_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"192\.168\.1\.1 is not in 10\.244"):
+        with pytest.raises(ValueError, match=r"192\.168\.1\.1 is not in 10\."):
             addresses.of_pod("192.168.1.1")
 
 
