@@ -35,7 +35,7 @@ def ask(client, model, tokens):
 class SteadyLoad:
     """Context manager: ``clients`` threads ask ``model`` one request after the other until the exit."""
 
-    def __init__(self, address: str, model: str, *, clients: int = 4, pause_seconds: float = 0.02) -> None:
+    def __init__(self, address: str, model: str, *, clients: int = 3, pause_seconds: float = 0.1) -> None:
         self.failures: list[str] = []
         self._target, self._model = f"{address}:{GRPC_PORT}", model
         self._pause_seconds = pause_seconds
