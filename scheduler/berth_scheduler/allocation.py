@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from berth_cost.rounding import significant_number
-from berth_scheduler.capacity import Holding, Need, Reach, Room, need_of
-from berth_scheduler.snapshot import PodResources
+from berth_scheduler.capacity import Holding, Need, Reach, Room
 from berth_scheduler.supply import Supply
 
 
@@ -14,14 +13,15 @@ from berth_scheduler.supply import Supply
 class Demand:
     """Replicas of one configuration: what each takes, where it may go, and how many must not be on spot."""
 
-    resources: PodResources
+    millicores: int
+    memory_bytes: int
     units: int
     reach: Reach
     replicas: int
     steady: int
 
     def need(self, mig_profile: str | None) -> Need:
-        return need_of(self.resources, mig_profile, self.units)
+        return Need(mig_profile, self.units, self.millicores, self.memory_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
-from berth_scheduler.capacity import Reach, Room
+from berth_scheduler.capacity import Reach, Room, millicores_of
 from berth_scheduler.cost import usd_per_month
 from berth_scheduler.decision import Constraint
 from berth_scheduler.groups import replicas_for
@@ -115,7 +115,8 @@ def demand_of(found: Survey, option: int) -> Demand:
     options = found.options
     workload = found.workloads[int(options.workload[option])]
     return Demand(
-        resources=workload.resources,
+        millicores=millicores_of(workload.resources),
+        memory_bytes=workload.resources.memory_bytes,
         units=int(options.tensor_parallel[option]),
         reach=Reach.of(workload.variants[int(options.variant[option])].access),
         replicas=int(options.replicas[option]),
@@ -154,7 +155,7 @@ def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, i
                 capacity_type=offer.capacity_type,
                 precision=workload.variants[int(options.variant[option])].precision,
                 tensor_parallel=units,
-                gpus_per_replica=significant_number(float(offer.gpu_share * units)),
+                gpus_per_replica=offer.gpus_per_unit * units,
                 instances_per_gpu=int(rows.instances[row]),
                 maximum_batch_size=int(rows.maximum_batch_size[row]),
                 maximum_queue_delay_microseconds=int(rows.queue_delay_microseconds[row]),

@@ -45,8 +45,12 @@ class Reach:
 
 
 def need_of(resources: PodResources, mig_profile: str | None, units: int) -> Need:
-    """Millicores are rounded up, as the API server does."""
-    return Need(mig_profile, units, ceil(round(resources.cpu_cores * 1000, 6)), resources.memory_bytes)
+    return Need(mig_profile, units, millicores_of(resources), resources.memory_bytes)
+
+
+def millicores_of(resources: PodResources) -> int:
+    """Rounded up, as the API server does."""
+    return ceil(round(resources.cpu_cores * 1000, 6))
 
 
 @dataclass(frozen=True, slots=True)

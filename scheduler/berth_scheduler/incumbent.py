@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
-from berth_scheduler.capacity import Holding, Reach, Room
+from berth_scheduler.capacity import Holding, Reach, Room, millicores_of
 from berth_scheduler.groups import steady_of
 from berth_scheduler.snapshot import Berth, Running, RunningBerth, Workload
 from berth_scheduler.supply import NO_SHAPE, Supply
@@ -137,7 +137,8 @@ def _hold_pods(workload: Workload, revision: str, one: RunningBerth, pool_index:
 def _demand(workload: Workload, berth: Berth, replicas: int, steady: int) -> Demand:
     access = next((one.access for one in workload.variants if one.precision == berth.precision), None)
     reach = Reach.of(access) if access else Reach()
-    return Demand(workload.resources, berth.tensor_parallel, reach, replicas, steady)
+    resources = workload.resources
+    return Demand(millicores_of(resources), resources.memory_bytes, berth.tensor_parallel, reach, replicas, steady)
 
 
 @dataclass(frozen=True, slots=True)

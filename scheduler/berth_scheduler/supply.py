@@ -46,6 +46,8 @@ class Offer:
     mig_profile: str | None
     gpu_share: Fraction
     """Of one GPU that one unit takes: 1 for a whole GPU."""
+    gpus_per_unit: float
+    """The same in six significant digits."""
     usd_per_unit_hour: Fraction | None
     """None where it is not known."""
     comparable_usd_per_unit_hour: float
@@ -162,6 +164,7 @@ def _offer(pool: Pool, pool_index: int, profile: str | None, shape: int) -> Offe
         shape=shape,
         mig_profile=profile,
         gpu_share=share,
+        gpus_per_unit=significant_number(float(share)),
         usd_per_unit_hour=price,
         comparable_usd_per_unit_hour=float("inf") if price is None else significant_number(float(price)),
         steadiness=CAPACITY_TYPES.index(pool.capacity_type),
