@@ -1,8 +1,7 @@
 """Loopback addresses in place of a cluster network.
 
-The API server refuses loopback addresses in EndpointSlices, and nothing else can be had without root: so what
-*reports* 10.n.b.c, a pod or the cluster IP of a Service, *listens* on 127.n.b.c. Each cluster on a machine has blocks of
-its own.
+The API server refuses loopback addresses in EndpointSlices, and nothing else can be had without root. So what *reports*
+10.n.b.c, a pod or the cluster IP of a Service, *listens* on 127.n.b.c; each cluster on a machine has blocks of its own.
 """
 
 import contextlib
