@@ -54,7 +54,7 @@ lint: ## formatting, lint, types, import contracts, the chart
 	$$bin/ruff format --check --quiet .; \
 	$$bin/ruff check --quiet .; \
 	$$bin/mypy; \
-	$$bin/lint-imports --no-logo --no-timing 2>/dev/null || $$bin/lint-imports; \
+	$$bin/lint-imports --no-logo; \
 	$$bin/python tests/harness/helm.py
 
 verify: lint ## lint, a second type checker, and whether generated files are current

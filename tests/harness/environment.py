@@ -3,8 +3,10 @@
 It holds what ``requirements/dev.txt`` names and the project itself, installed editable. Standard library only.
 """
 
+import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cache
@@ -20,7 +22,9 @@ def programs() -> Path:
     """``bin`` of an environment for this checkout, this Python and this lock file."""
     version = ".".join(str(part) for part in sys.version_info[:3])
     key = cache.key(str(cache.REPOSITORY), version, sys.executable)
-    stamp = cache.key(LOCK.read_bytes(), PROJECT.read_bytes())
+    project = tomllib.loads(PROJECT.read_text())
+    installed = [project["build-system"], project["project"], project["tool"]["hatch"]]  # not how linters are set
+    stamp = cache.key(LOCK.read_bytes(), json.dumps(installed, sort_keys=True))
     return cache.made_in_place(f"environment-{key}", stamp, _make) / "bin"
 
 
