@@ -145,9 +145,11 @@ class Platform(Record):
     pod's uid, which only readers of pods know: they let a client map memory, write files or swap code. None leaves
     them open to all who reach the port."""
 
-    grpc_connection_seconds: Seconds = 1800
-    """After how long a gRPC channel is asked to reconnect, requests in flight aside. A Service keeps a channel on the
-    pod that it found first: with long-lived clients new replicas get work only this slowly. Short costs handshakes."""
+    grpc_connection_seconds: Seconds = 4
+    """After how long a gRPC channel is asked to reconnect (give or take a tenth), requests in flight aside. A Service
+    keeps a channel on the pod that it found first; Triton answers on it until its models are unloaded, and then with
+    errors. Shorter than any pod drains, spot included, no channel is left when a pod stops, and new replicas get their
+    share at once, for the price of a handshake; longer loses requests of clients that do not retry."""
 
     log_format: Literal["ISO8601", "default"] = "ISO8601"
 
