@@ -57,18 +57,28 @@ def relaxations(
     if not what_ifs:
         return {}
     answers: dict[int, list[tuple[Decimal, Alternative]]] = {index: [] for index in unplaced}
+    priced: set[tuple[int, Decimal]] = set()
     again = survey([one.workload for one in what_ifs], found.supply, found.policy)
-    for position, what_if in enumerate(what_ifs):
+    for position, what_if in sorted(enumerate(what_ifs), key=lambda one: _looseness(one[1])):
         own = room.release(what_if.workload.key)
         bid = best_bid(again, position, room, {}, in_place=False)
         for holding in own:
             room.hold(what_if.workload.key, holding)
         if bid is not None:
-            answers[what_if.original].append(_alternative(again, what_if, bid))
+            usd, alternative = _alternative(again, what_if, bid)
+            if what_if.blamed is Constraint.LATENCY:
+                if (what_if.original, usd) in priced:
+                    continue  # of two latencies at one price the tighter, which came first, says it all
+                priced.add((what_if.original, usd))
+            answers[what_if.original].append((usd, alternative))
     return {
         index: tuple(alternative for _, alternative in sorted(found, key=lambda one: (one[0], one[1].message))[:MOST])
         for index, found in answers.items()
     }
+
+
+def _looseness(what_if: WhatIf) -> float:
+    return sum(one.limit_seconds for one in what_if.workload.latency)
 
 
 def _alternative(again: Survey, what_if: WhatIf, bid: Bid) -> tuple[Decimal, Alternative]:

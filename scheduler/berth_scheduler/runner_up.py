@@ -21,12 +21,12 @@ ATTEMPTS = 10
 
 
 def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[Alternative, ...]:
-    """At most :data:`MOST`, cheapest first. ``room`` holds the whole plan, the workload's own choice included."""
+    """At most :data:`MOST`, cheapest first. ``room`` holds the whole plan, and does so again afterwards."""
     bids: list[Bid] = []
     for option in islice(_other_options(found, index, choice), ATTEMPTS):
         if len(bids) == MOST:
             break
-        bid = bid_for(found, index, option, room, in_place=False)
+        bid = _bid_instead(found, index, option, choice, room)
         if isinstance(bid, Bid) and over_budget(found, index, bid.usd_per_hour) is None:
             bids.append(bid)
     steady = _without_spot(found, index, choice, room)
@@ -34,6 +34,18 @@ def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[A
         bids.append(steady)
     bids.sort(key=lambda bid: (significant_number(float(bid.usd_per_hour)), int(found.options.taste[bid.option])))
     return tuple(_alternative(found, choice, bid) for bid in bids[:MOST])
+
+
+def _bid_instead(found: Survey, index: int, option: int, choice: Choice, room: Room) -> Bid | Shortage:
+    """Beside the choice, or else, where both would use the same GPUs, in its place."""
+    bid = bid_for(found, index, option, room, in_place=False)
+    same_gpus = choice.option is not None and found.options.shape[option] == found.options.shape[choice.option]
+    if isinstance(bid, Shortage) and same_gpus:
+        own = room.release(found.workloads[index].key)
+        bid = bid_for(found, index, option, room, in_place=False)
+        for holding in own:
+            room.hold(found.workloads[index].key, holding)
+    return bid
 
 
 def _other_options(found: Survey, index: int, choice: Choice) -> Iterator[int]:

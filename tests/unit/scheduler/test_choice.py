@@ -2,8 +2,12 @@
 
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
+from berth_cost import performance
+from berth_cost.performance import sustainable_rate as answer
+from berth_scheduler.candidates import queue_delay_microseconds
 from berth_scheduler.decision import Constraint
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import (
@@ -336,3 +340,77 @@ def test_a_runner_up_in_the_same_pool_does_not_win_by_its_price():
     assert plan_one(vision(), mig).alternatives[0].message == (
         "1 × A100-SXM-80GB 2g.20gb, fp16, on demand: $2.00/h; costs $1.00/h more"
     )
+
+
+def test_capacity_types_that_would_do_are_named():
+    made = plan_one(vision(), pool("r", "L4", "0.4", nodes=9, capacity_type=CapacityType.RESERVED))
+    assert rejection(made, gpu="L4").constraint is Constraint.CAPACITY_TYPE
+    assert made.alternatives[0].change == "placement.capacityTypes: allow Reserved"
+    assert made.message == (
+        "no pool has a capacity type that placement.capacityTypes allows: "
+        "L4 Reserved: Reserved is not in placement.capacityTypes (OnDemand)"
+    )
+
+
+def test_the_width_that_would_do_is_named():
+    workload = chat(
+        model=LLAMA_70B,
+        variants=(Variant(precision="fp8"),),
+        placement=Placement(maximum_tensor_parallel=1),
+        latency=(),
+    )
+    made = plan_one(workload, pool("h100", "H100-SXM-80GB", "30", nodes=4, gpus_per_node=8))
+    assert made.rejected[0].constraint is Constraint.MEMORY
+    change = made.alternatives[0].change
+    assert change == f"placement.maximumTensorParallel ≥ {made.alternatives[0].berths[0].tensor_parallel}"
+
+
+def test_the_quality_that_would_do_is_named():
+    variants = (Variant(precision="int8", quality=Quality(score=Decimal("0.88"), evidence="Measured")),)
+    workload = vision(variants=variants, quality=QualityObjective(metric="f1", minimum=Decimal("0.899")))
+    made = plan_one(workload, pool("l4", "L4", "0.8", nodes=9))
+    assert not made.placed
+    assert made.alternatives[0].change == "quality f1 ≥ 0.88"
+
+
+def test_a_what_if_never_changes_what_is_decided():
+    pools = [pool("l4", "L4", "0.8", nodes=1)]
+    impossible = vision("a/impossible", budget_usd_per_month=Decimal(1), priority=9)
+    made = plan(snapshot([impossible, vision("b/fine")], pools))
+    assert decision(made, "b/fine").placed
+    assert made.totals.gpus_by_pool == {"l4": 1}
+
+
+def test_a_dense_network_is_never_split():
+    made = plan_one(vision(), pool("l4", "L4", "4", nodes=1, gpus_per_node=8))
+    assert made.berths[0].tensor_parallel == 1 and made.cost.usd_per_hour == Decimal("0.50")
+
+
+def test_queue_delay_is_at_most_a_tenth_of_the_objective_and_none_for_single_requests():
+    batch = np.array([1, 2, 8, 128])
+    delays = queue_delay_microseconds(batch, np.full(4, 0.05))
+    assert delays.tolist() == [0, 100, 700, 5000]
+    assert queue_delay_microseconds(batch, np.full(4, np.inf)).tolist() == [0, 100, 700, 12700]
+
+
+def test_equal_questions_to_the_performance_model_are_asked_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(performance, "sustainable_rate", lambda *given: asked.append(given) or answer(*given))
+    pools = [pool("l4", "L4", "0.8", nodes=99), pool("spot", "L4", "0.3", nodes=9, capacity_type=CapacityType.SPOT)]
+    plan(snapshot([vision(f"a/{number}", rate=1 + number) for number in range(20)], pools))
+    assert [len(table) for table, _ in asked] == [16]  # 8 batch sizes × 2 instances, one L4, one precision
+
+
+def test_a_runner_up_may_take_the_very_gpus_of_the_choice():
+    variants = tuple(
+        Variant(precision=precision, quality=Quality(score=Decimal(score), evidence="Measured"))
+        for precision, score in (("fp16", "0.91"), ("int8", "0.90"))
+    )
+    made = plan_one(vision(variants=variants), pool("l4", "L4", "0.8", nodes=1))
+    assert [one.berths[0].precision for one in made.alternatives] == ["int8"]
+
+
+def test_of_latencies_that_would_do_at_one_price_only_the_tightest_is_named():
+    made = plan_one(vision(model=BERT, latency=p99(2)), pool("l4", "L4", "0.8", nodes=9))
+    prices = [one.usd_per_hour for one in made.alternatives if one.lost_by is Constraint.LATENCY]
+    assert prices and len(prices) == len(set(prices))
