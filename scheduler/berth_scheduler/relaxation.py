@@ -72,8 +72,8 @@ def relaxations(
                 priced.add((what_if.original, usd))
             answers[what_if.original].append((usd, alternative))
     return {
-        index: tuple(alternative for _, alternative in sorted(found, key=lambda one: (one[0], one[1].message))[:MOST])
-        for index, found in answers.items()
+        index: tuple(alternative for _, alternative in sorted(mine, key=lambda one: (one[0], one[1].message))[:MOST])
+        for index, mine in answers.items()
     }
 
 
