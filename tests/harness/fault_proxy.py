@@ -41,6 +41,8 @@ class FaultProxy:
         self._config = config
         self.kubeconfig = folder / "through-proxy.kubeconfig"
         self.rule: Rule = lambda request: None
+        self.delay_seconds = 0.0
+        """Before each request is passed on."""
         self.after_write: Callable[[int], None] = lambda count: None
         self.writes: list[tuple[str, str]] = []
         """(method, path) of every write that the server accepted."""
@@ -104,6 +106,8 @@ class FaultProxy:
         if answer is not None:
             return answer
         body = await request.read()
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
         url = f"{self._server}{request.path_qs}"
         async with self._session.request(request.method, url, data=body or None, headers=headers) as upstream:
@@ -125,8 +129,8 @@ class FaultProxy:
         self._streams.add(task)
         try:
             await task
-        except asyncio.CancelledError:
-            if request.transport is not None:
+        except (asyncio.CancelledError, aiohttp.ClientError, ConnectionResetError):
+            if request.transport is not None:  # cut, or one of the two sides went away
                 request.transport.abort()
         finally:
             self._streams.discard(task)
