@@ -59,7 +59,7 @@ lint: ## formatting, lint, types, import contracts, the chart
 
 verify: lint ## lint, a second type checker, and whether generated files are current
 	@bin=$(BIN); set -e; \
-	$$bin/pyright --project .; \
+	$$bin/pyright --project . --pythonpath $$bin/python; \
 	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$$bin/python -m berth_operator.api.crd --to "$$fresh"; \
 	diff -r "$$fresh" crds; diff -r "$$fresh" helm/berthmaster/files/crds; \
