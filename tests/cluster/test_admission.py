@@ -170,7 +170,10 @@ class TestWhatTheOperatorRemembers:
     @pytest.mark.parametrize("how", ["Background", "Foreground"])
     def test_leaves_the_garbage_collector_alone(self, api: Api, home: str, made: Object, how: str) -> None:
         api.delete(f"{WORKLOADS.format(home)}/resnet", propagationPolicy=how)
-        diagnosis.wait_until(lambda: not api.exists(path(made)), api, what="the child to be collected")
+        collected = 60  # a new kind is known to the collector within 30 s
+        diagnosis.wait_until(
+            lambda: not api.exists(path(made)), api, timeout_seconds=collected, what="the child to be collected"
+        )
         diagnosis.wait_until(lambda: not api.exists(f"{WORKLOADS.format(home)}/resnet"), api, what="the workload to go")
 
     def test_survives_its_owner_where_it_is_orphaned(self, api: Api, home: str, made: Object) -> None:
