@@ -34,7 +34,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Experts(Record):
-    """A mixture of experts. ``count`` routed experts of ``intermediate_size``; ``per_token`` of them run for a token."""
+    """A mixture of experts: ``count`` routed ones of ``intermediate_size``, ``per_token`` of which run for a token."""
 
     count: Count
     per_token: Count

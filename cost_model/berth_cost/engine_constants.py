@@ -4,7 +4,7 @@ The file is written by ``benchmarks/accuracy/fit_constants.py``, which regularis
 plausible prior; it names the data seen, the date, and the error reached per slice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -261,5 +261,5 @@ def _entry(by_engine: dict[str, Constant], name: str) -> Constant:
     return by_engine.get(name, by_engine[GENERAL])
 
 
-def _gather(entries: Sequence[Record], names: Sequence[str], index: Integers) -> dict[str, Floats]:
+def _gather(entries: Sequence[Record], names: Iterable[str], index: Integers) -> dict[str, Floats]:
     return {name: np.array([float(getattr(entry, name)) for entry in entries])[index] for name in names}

@@ -296,7 +296,7 @@ def _language_parts(replicas: LanguageReplicas, state: LanguageState, stretch: F
     batching, step = replicas.batching, replicas.batching.step
     zero = np.zeros_like(state.sequences)
     chunk = np.minimum(batching.prompt, batching.token_budget)
-    parts = dict.fromkeys(PARTS, zero)
+    parts: dict[str, Floats] = dict.fromkeys(PARTS, zero)
     for seconds, sequences, prompts in (
         (state.prefill_seconds, zero, chunk),
         (batching.decode_steps * state.step_seconds, state.sequences, state.prompt_tokens),

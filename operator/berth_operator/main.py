@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -35,7 +36,7 @@ STOPPED, DEFECT, UNUSABLE, LOST = 0, 1, 2, 3
 log = structlog.get_logger()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """``berth-operator``; never returns."""
     options = _parser().parse_args(arguments)
     try:
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _end(code: int) -> None:
+def _end(code: int) -> NoReturn:
     """Leave at once: a plan in its thread or a watch stream must not hold the process."""
     logging.shutdown()
     sys.stdout.flush()

@@ -141,7 +141,7 @@ class Edge:
         @kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=kind.plural)
         async def seen(event: kopf.RawEvent, **_: Any) -> None:
             entry = None if event["type"] == "DELETED" else entry_of(kind, event["object"])
-            uid = str(event["object"]["metadata"].get("uid", ""))
+            uid = str(event["object"].get("metadata", {}).get("uid", ""))
             hand_over(_deliver, mirror, uid, entry, event["type"] == "DELETED")
 
 

@@ -1,6 +1,6 @@
 """Lots sized and seen together: how many replicas, and the pools between which they may be split."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from berth_scheduler.snapshot import CapacityType, Variant, Workload
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Value = TypeVar("Value", bound=Hashable)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)

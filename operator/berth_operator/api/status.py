@@ -53,7 +53,7 @@ class BerthStatus(Part):
     capacity_type: CapacityType
     precision: Word
     tensor_parallel: Tally
-    instances_per_gpu: Tally = Field(alias="instancesPerGPU")
+    instances_per_gpu: Tally
     maximum_batch_size: Tally
     maximum_queue_delay_microseconds: Tally
     replicas: Tally
@@ -182,7 +182,7 @@ class GPUPoolStatus(Part):
     """Nodes that exist and match."""
     gpus: Tally | None = None
     """GPUs of these nodes."""
-    free_gpus: Tally | None = Field(default=None, alias="freeGPUs")
+    free_gpus: Tally | None = None
     """Whole GPUs that no pod holds."""
     free_slices: Annotated[dict[str, Tally], Field(max_length=16)] | None = None
     """MIG slices that no pod holds, by profile."""

@@ -1,3 +1,5 @@
+# The generated protobuf module makes its classes at import, where no type checker sees them.
+# pyright: reportAttributeAccessIssue=false
 """Rules that a ``config.pbtxt`` must keep and protobuf cannot check.
 
 Some break a load with a message of Triton's, some load and then do nothing or the wrong thing in silence: an ordered

@@ -1,3 +1,5 @@
+# The generated protobuf module makes its classes at import, where no type checker sees them.
+# pyright: reportAttributeAccessIssue=false
 """What language-model engines read beside ``config.pbtxt``: vLLM's ``model.json``, TensorRT-LLM's ``model.yaml``.
 
 Both are keyword arguments of the engine's constructor, and an unknown key fails the load: only keys that every

@@ -1,3 +1,5 @@
+# The generated protobuf module makes its classes at import, where no type checker sees them.
+# pyright: reportAttributeAccessIssue=false
 """``config.pbtxt``: Triton's description of the model, built as protobuf so that no text is ever pasted into it.
 
 Contract: ``model_config.proto`` of triton-inference-server/common (2026-07). Rules: docs/user_guide/optimization.md,
