@@ -145,7 +145,7 @@ def _rows_that_fit(found: Survey, index: int) -> Integers:
     first, last = np.searchsorted(lots.workload, [index, index + 1])
     only_speed = np.isin(found.outcome.code[first:last], [CODE[one] for one in _SPEED])
     cells = np.unique(found.cell[first:last][only_speed])
-    blocks = [np.arange(sizing.rows.first[cell], sizing.rows.first[cell + 1]) for cell in cells]
+    blocks = [np.arange(int(sizing.rows.first[cell]), int(sizing.rows.first[cell + 1])) for cell in cells]
     rows: Integers = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int64)
     missed_by = np.full(len(rows), np.inf)
     late = sizing.code[rows] == CODE[Constraint.LATENCY]
