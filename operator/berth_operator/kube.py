@@ -9,8 +9,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
+from urllib.parse import urlencode
 
 import aiohttp
+from yarl import URL
 
 from berth_operator.errors import (
     BerthmasterError,
@@ -167,8 +169,7 @@ class Kube:
         try:
             async with self._session.request(
                 _METHODS[verb],
-                path,
-                params=query,
+                URL(f"{path}?{urlencode(query)}" if query else path, encoded=True),
                 data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
                 headers={"Content-Type": content_type, "Accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(

@@ -170,9 +170,10 @@ class Leader:
         while True:
             for mirror in self._mirrors.values():
                 await asyncio.sleep(period / len(self._mirrors) * (0.8 + 0.4 * random.random()))  # noqa: S311
-                if mirror.kind not in self._watched:
-                    continue
                 try:
+                    if mirror.kind not in self._watched:
+                        await self._welcome(mirror)
+                        continue
                     repaired = await mirror.relist(self._kube)
                 except LostLeadership:
                     raise
@@ -180,6 +181,15 @@ class Leader:
                     log.warning("relist.failed", kind=mirror.kind.name, error=str(error))
                     continue
                 self._metrics.mirror_repairs.labels(mirror.kind.name).inc(repaired)
+
+    async def _welcome(self, mirror: Mirror) -> None:
+        """Begin with a kind whose CRD was not there when we started."""
+        if await self._kube.serves(mirror.kind):
+            await mirror.relist(self._kube)
+            edge = Edge(self._credentials, [mirror], self._settings.watch_namespaces)
+            edge.start()
+            self._edges.append(edge)
+            self._watched.add(mirror.kind)
 
     def _world(self) -> World:
         things = {kind: self._mirrors[kind].things() for kind in (*CLUSTER_WIDE, *IN_NAMESPACES)}

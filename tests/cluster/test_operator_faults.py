@@ -54,7 +54,7 @@ def operate(local: LocalCluster, tmp_path: Path) -> Iterator[Callable[..., Opera
 
 def ready(local: LocalCluster, story: Story) -> None:
     story.apply()
-    local.wait_until(story.settled, what="resnet is ready")
+    local.wait_until(story.settled, timeout_seconds=60, what="resnet is ready")
 
 
 def switch(local: LocalCluster, story: Story, seconds: float = 40) -> None:
@@ -75,7 +75,7 @@ def test_the_api_server_is_killed_and_comes_back(
     operator = operate()
     ready(local, story)
     local.control_plane.kill("kube-apiserver")
-    time.sleep(4)  # longer than the Lease of these tests
+    time.sleep(7)  # longer than the Lease of these tests
     local.control_plane.start("kube-apiserver")
     if not operator.alive:  # it could not renew: it ended, and the kubelet would start it again
         operator.start()
@@ -138,7 +138,7 @@ def test_a_slow_server_gets_no_write_twice_and_none_is_lost(
 def test_killed_after_every_single_write_it_still_gets_there(
     local: LocalCluster, story: Story, proxy: FaultProxy, operate: Callable[..., OperatorProcess]
 ) -> None:
-    operator = operate(proxy.kubeconfig)
+    operator = operate(proxy.kubeconfig, lease={"durationSeconds": 3, "renewDeadlineSeconds": 2, "retrySeconds": 0.5})
     operator.kill()
     last = [0]
 

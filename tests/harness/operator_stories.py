@@ -15,7 +15,7 @@ NODES = ((fleet.T4_EKS, 4), (fleet.L4_GKE, 4))
 QUICK: dict[str, Any] = {
     "planning": {"idleSeconds": 0.2, "longestSeconds": 2},
     "reconcile": {"firstRetrySeconds": 0.2, "lastRetrySeconds": 2, "resyncSeconds": 30, "relistSeconds": 60},
-    "lease": {"durationSeconds": 3, "renewDeadlineSeconds": 2, "retrySeconds": 0.5},
+    "lease": {"durationSeconds": 6, "renewDeadlineSeconds": 4, "retrySeconds": 1},
     "platform": {"drainSeconds": 2},
 }
 """As the defaults, ten times as fast: what they do does not depend on how long they wait."""
