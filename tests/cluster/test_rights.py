@@ -10,6 +10,7 @@ import pytest
 import audit
 import cache
 import monitoring
+import operator_stories
 from audit import Grant, Request
 from cluster import RELEASE, SYSTEM_NAMESPACE, LocalCluster
 from kube_api import Api, ApiError, Object, condition
@@ -20,6 +21,7 @@ NAMESPACES = ["chat", "search", "vision"]
 ACCOUNT = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{RELEASE}"
 WORKLOADS = "/apis/berthmaster.dev/v1alpha1/inferenceworkloads"
 TINY = "/apis/berthmaster.dev/v1alpha1/namespaces/vision/inferenceworkloads/tiny"
+ELSEWHERE = "/apis/berthmaster.dev/v1alpha1/namespaces/default/inferenceworkloads"
 SHARED = {
     "ServiceAccount": "/api/v1/namespaces/vision/serviceaccounts",
     "Service": "/api/v1/namespaces/vision/services",
@@ -38,6 +40,10 @@ class Exercised:
 
     grants: list[Grant]
     requests: list[Request]
+    watched: list[str]
+    """Namespaces that the chart was told to watch; empty: all."""
+    elsewhere: Object
+    """A workload in none of these namespaces, at the end."""
 
 
 @pytest.fixture(scope="module", params=[[], NAMESPACES], ids=["in all namespaces", "in some namespaces"])
@@ -52,13 +58,15 @@ def exercised(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         cluster.install_operator({**values, "replicas": 0})  # a watch is in the log once it has ended
         cluster.wait_until(lambda: not cluster.api.items(f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods"))
         grants = audit.grants(cluster.api, SYSTEM_NAMESPACE, RELEASE)
-        yield Exercised(grants, audit.requests(cluster.control_plane.audit_log, ACCOUNT))
+        asked = audit.requests(cluster.control_plane.audit_log, ACCOUNT)
+        yield Exercised(grants, asked, request.param, cluster.api.get(f"{ELSEWHERE}/resnet"))
 
 
 def live_through_it(cluster: LocalCluster, values: Object) -> None:
     """Everything that makes the operator act, each step waited for."""
     api = cluster.api
     cluster.run("kubectl", "apply", "-f", str(EXAMPLES))
+    api.create(ELSEWHERE, operator_stories.workload("resnet", "default"))
     cluster.wait_until(lambda: settled(api, workloads=7), timeout_seconds=60, what="the examples")
 
     before = api.get(TINY)["status"]["revision"]
@@ -90,7 +98,7 @@ NO_LOOKUP = {"cloud": None, "region": None, "instanceType": None, "term": None}
 
 def settled(api: Api, *, workloads: int) -> bool:
     """Every workload is ready, or a person is needed."""
-    found = api.items(WORKLOADS)
+    found = [each for each in api.items(WORKLOADS) if each["metadata"]["namespace"] in NAMESPACES]
     return len(found) == workloads and all(
         any(condition(each, kind).get("status") == "True" for kind in ("Ready", "Stalled"))
         and each["status"]["observedGeneration"] == each["metadata"]["generation"]
@@ -142,6 +150,11 @@ class TestTheChartsRights:
         """No request was let through by a right that comes from elsewhere, as from a group."""
         foreign = [each for each in exercised.requests if not any(grant.covers(each) for grant in exercised.grants)]
         assert not foreign, f"answered without a grant of the chart:\n{lines(foreign)}"
+
+    def test_reach_the_namespaces_that_are_looked_after(self, exercised: Exercised) -> None:
+        written = {each.namespace for each in exercised.requests if each.right.resource == "inferenceworkloads/status"}
+        assert written == {*NAMESPACES, *([] if exercised.watched else ["default"])}
+        assert bool(exercised.elsewhere.get("status")) is not bool(exercised.watched)
 
 
 class TestWhatAnApplyTakes:
