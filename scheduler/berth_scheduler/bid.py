@@ -57,7 +57,7 @@ def best_bid(found: Survey, index: int, room: Room, lost: dict[int, Lost], *, in
     options = found.options
     running = option_like(found, index, found.incumbents[index]) if index in found.incumbents else None
     for option in options.of_workload(index):
-        if best is not None and options.bound_usd_per_hour[option] > best[0][0]:
+        if best is not None and options.each[option].bound_usd_per_hour > best[0][0]:
             break
         bid = bid_for(found, index, option, room, in_place=in_place and option == running)
         reason = _why_not(found, index, option, bid)
@@ -66,7 +66,7 @@ def best_bid(found: Survey, index: int, room: Room, lost: dict[int, Lost], *, in
         elif isinstance(bid, Bid):
             lost.pop(option, None)
             cost = significant_number(float(bid.usd_per_hour))
-            key = (cost, option != running, bid.new_nodes, int(options.taste[option]))
+            key = (cost, option != running, bid.new_nodes, options.each[option].taste)
             if best is None or key < best[0]:
                 best = (key, bid)
     return best[1] if best else None
@@ -88,15 +88,15 @@ def bid_for(found: Survey, index: int, option: int, room: Room, *, in_place: boo
 def _carries(found: Survey, index: int, option: int) -> bool:
     """Whether the batching that runs needs no more replicas than the best of the grid."""
     row = found.incumbent_rows.get(index)
-    return row is not None and replicas_of_row(found, index, row) <= found.options.replicas[option]
+    return row is not None and replicas_of_row(found, index, row) <= found.options.each[option].replicas
 
 
 def _why_not(found: Survey, index: int, option: int, bid: Bid | Shortage) -> Lost | None:
     """Over budget, be it at the cheapest that there could be; or no room."""
     if isinstance(bid, Bid):
         return over_budget(found, index, bid.usd_per_hour)
-    cheapest = Fraction(float(found.options.bound_usd_per_hour[option]))
-    room = Lost(Constraint.CAPACITY, float(found.options.replicas[option]), float(bid.replicas))
+    cheapest = Fraction(found.options.each[option].bound_usd_per_hour)
+    room = Lost(Constraint.CAPACITY, found.options.each[option].replicas, float(bid.replicas))
     return over_budget(found, index, cheapest) or room
 
 
@@ -112,15 +112,15 @@ def over_budget(found: Survey, index: int, usd_per_hour: Fraction) -> Lost | Non
 
 
 def demand_of(found: Survey, option: int) -> Demand:
-    options = found.options
-    workload = found.workloads[int(options.workload[option])]
+    one = found.options.each[option]
+    workload = found.workloads[one.workload]
     return Demand(
         millicores=millicores_of(workload.resources),
         memory_bytes=workload.resources.memory_bytes,
-        units=int(options.tensor_parallel[option]),
-        reach=Reach.of(workload.variants[int(options.variant[option])].access),
-        replicas=int(options.replicas[option]),
-        steady=int(options.steady[option]),
+        units=one.tensor_parallel,
+        reach=Reach.of(workload.variants[one.variant].access),
+        replicas=one.replicas,
+        steady=one.steady,
     )
 
 
@@ -140,8 +140,8 @@ def hold(found: Survey, index: int, bid: Bid, room: Room) -> None:
 def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, int], ...]) -> tuple[Berth, ...]:
     """One berth a pool, by pool name."""
     options, rows = found.options, found.sizing.rows
-    workload = found.workloads[int(options.workload[option])]
-    units = int(options.tensor_parallel[option])
+    workload = found.workloads[options.each[option].workload]
+    units = options.each[option].tensor_parallel
     berths = []
     for index, count in replicas:
         offer = found.supply.offers[index]
@@ -153,7 +153,7 @@ def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, i
                 sharing=shape.sharing,
                 mig_profile=offer.mig_profile,
                 capacity_type=offer.capacity_type,
-                precision=workload.variants[int(options.variant[option])].precision,
+                precision=workload.variants[options.each[option].variant].precision,
                 tensor_parallel=units,
                 gpus_per_replica=offer.gpus_per_unit * units,
                 instances_per_gpu=int(rows.instances[row]),
@@ -181,9 +181,9 @@ def option_like(found: Survey, index: int, incumbent: Incumbent) -> int | None:
     workload, options = found.workloads[index], found.options
     for option in options.of_workload(index):
         if (
-            options.shape[option] == incumbent.shape
-            and options.tensor_parallel[option] == incumbent.berth.tensor_parallel
-            and workload.variants[int(options.variant[option])].precision == incumbent.berth.precision
+            options.each[option].shape == incumbent.shape
+            and options.each[option].tensor_parallel == incumbent.berth.tensor_parallel
+            and workload.variants[options.each[option].variant].precision == incumbent.berth.precision
         ):
             return option
     return None

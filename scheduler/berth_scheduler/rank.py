@@ -16,6 +16,7 @@ What decides between options, in this order (the last three only make the order 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,19 @@ KNEE = 0.9
 tenth and costs memory and latency (Triton optimisation guide's tuning order)."""
 
 
+class Option(NamedTuple):
+    """One option: ``steady`` of its replicas may not be spot; ``taste`` is its place by points 4 to 7 of the order."""
+
+    workload: int
+    variant: int
+    shape: int
+    tensor_parallel: int
+    replicas: int
+    steady: int
+    bound_usd_per_hour: float
+    taste: int
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """One array axis: option, sorted by (workload, bound, the rest of the order). ``first`` is each workload's first
@@ -40,18 +54,13 @@ class Options:
 
     first: Integers
     workload: Integers
-    variant: Integers
     cell: Integers
-    shape: Integers
-    tensor_parallel: Integers
     replicas: Integers
-    steady: Integers
-    """How many of the replicas may not be spot."""
     bound_usd_per_hour: Floats
-    taste: Integers
-    """Place by points 4 to 7 of the order alone."""
     first_lot: Integers
     lots: Integers
+    each: tuple[Option, ...]
+    """One by one."""
 
     def __len__(self) -> int:
         return len(self.workload)
@@ -86,19 +95,20 @@ def rank(lots: Lots, groups: Groups, cell: Integers) -> Options:
     order = np.lexsort((taste, bound, workload))
     first_lot = np.concatenate(([0], np.cumsum(length[order])))
     lot_order = np.repeat(start[order] - first_lot[:-1], length[order]) + np.arange(len(left))
+    chosen, workload, bound, taste = some[order], workload[order], bound[order], taste[order]
+    variant, shape, tensor_parallel = lots.variant[chosen], lots.shape[chosen], tensor_parallel[order]
+    replicas = groups.replicas[group[order]].astype(np.int64)
+    steady = groups.steady[group[order]].astype(np.int64)
+    columns = (workload, variant, shape, tensor_parallel, replicas, steady, bound, taste)
     return Options(
-        first=np.searchsorted(workload[order], np.arange(len(lots.workloads) + 1)),
-        workload=workload[order],
-        variant=lots.variant[some][order],
-        cell=cell[some][order],
-        shape=lots.shape[some][order],
-        tensor_parallel=tensor_parallel[order],
-        replicas=groups.replicas[group].astype(np.int64)[order],
-        steady=groups.steady[group].astype(np.int64)[order],
-        bound_usd_per_hour=bound[order],
-        taste=taste[order],
+        first=np.searchsorted(workload, np.arange(len(lots.workloads) + 1)),
+        workload=workload,
+        cell=cell[chosen],
+        replicas=replicas,
+        bound_usd_per_hour=bound,
         first_lot=first_lot.astype(np.int64),
         lots=left[lot_order],
+        each=tuple(map(Option, *(column.tolist() for column in columns))),
     )
 
 
@@ -141,8 +151,8 @@ def regret(options: Options, workload: int) -> float:
     if not mine:
         return float("inf")
     for option in mine:
-        if options.shape[option] != options.shape[mine[0]]:
-            return float(options.bound_usd_per_hour[option] - options.bound_usd_per_hour[mine[0]])
+        if options.each[option].shape != options.each[mine[0]].shape:
+            return options.each[option].bound_usd_per_hour - options.each[mine[0]].bound_usd_per_hour
     return float("inf")
 
 

@@ -32,14 +32,16 @@ def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[A
     steady = _without_spot(found, index, choice, room)
     if steady is not None:
         bids.append(steady)
-    bids.sort(key=lambda bid: (significant_number(float(bid.usd_per_hour)), int(found.options.taste[bid.option])))
+    bids.sort(key=lambda bid: (significant_number(float(bid.usd_per_hour)), found.options.each[bid.option].taste))
     return tuple(_alternative(found, choice, bid) for bid in bids[:MOST])
 
 
 def _bid_instead(found: Survey, index: int, option: int, choice: Choice, room: Room) -> Bid | Shortage:
     """Beside the choice, or else, where both would use the same GPUs, in its place."""
     bid = bid_for(found, index, option, room, in_place=False)
-    same_gpus = choice.option is not None and found.options.shape[option] == found.options.shape[choice.option]
+    same_gpus = (
+        choice.option is not None and found.options.each[option].shape == found.options.each[choice.option].shape
+    )
     if isinstance(bid, Shortage) and same_gpus:
         own = room.release(found.workloads[index].key)
         bid = bid_for(found, index, option, room, in_place=False)
@@ -53,9 +55,9 @@ def _other_options(found: Survey, index: int, choice: Choice) -> Iterator[int]:
     options = found.options
     seen = set()
     if choice.option is not None:
-        seen.add((int(options.shape[choice.option]), int(options.variant[choice.option])))
+        seen.add((options.each[choice.option].shape, options.each[choice.option].variant))
     for option in options.of_workload(index):
-        kind = (int(options.shape[option]), int(options.variant[option]))
+        kind = (options.each[option].shape, options.each[option].variant)
         if kind not in seen:
             seen.add(kind)
             yield option
