@@ -46,8 +46,8 @@ cluster-test: ## tests on a real control plane, with real Triton and real Helm
 bench: ## the benchmarks, one table each
 	@bin=$(BIN); for script in benchmarks/*.py; do echo "== $$script"; $$bin/python $$script || exit 1; done
 
-crds: ## generate crds/ and the chart's copies from the API models
-	@$(BIN)/python -m berth_operator.api.crd --to crds --to helm/berthmaster/files/crds
+crds: ## generate crds/, the chart's copies and its schema of the settings from the models
+	@bin=$(BIN); $$bin/python -m berth_operator.api.crd --to crds --to helm/berthmaster/files/crds && $$bin/python tests/harness/chart_values.py
 
 lint: ## formatting, lint, types, import contracts, the chart
 	@bin=$(BIN); set -e; \
@@ -63,9 +63,11 @@ verify: lint ## lint, a second type checker, and whether generated files are cur
 	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	$$bin/python -m berth_operator.api.crd --to "$$fresh"; \
 	diff -r "$$fresh" crds; diff -r "$$fresh" helm/berthmaster/files/crds; \
+	$$bin/python tests/harness/chart_values.py --check; \
 	echo "generated files are up to date"
 
 lock: ## pin every dependency anew, with hashes (needs uv on PATH)
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) requirements/build.in -o requirements/build.txt
 	$(LOCK) pyproject.toml --group dev requirements/build.in -o requirements/dev.txt
 	for tools in go triton artefacts; do $(LOCK) --no-deps requirements/$$tools.in -o requirements/$$tools.txt || exit 1; done

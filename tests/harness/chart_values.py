@@ -1,6 +1,6 @@
 """What may be said to the chart: the keys of values.yaml, of its schema and of its README, and the operator's settings.
 
-``python chart_values.py`` writes the settings' part of values.schema.json anew.
+``python chart_values.py`` writes the settings' part of values.schema.json anew; with ``--check`` it only compares.
 """
 
 import json
@@ -31,7 +31,7 @@ ADDED_BY_HELM = ("global",)
 def settings_schema() -> Schema:
     """The operator's settings as Helm checks them: in place, without references, closed against unknown keys."""
     whole = Settings.model_json_schema()
-    found = _inlined({name: each for name, each in whole.items() if name != "$defs"}, whole["$defs"])
+    found: Schema = _inlined({name: each for name, each in whole.items() if name != "$defs"}, whole["$defs"])
     found["properties"] = {name: each for name, each in found["properties"].items() if name not in ELSEWHERE}
     return found
 
@@ -113,7 +113,11 @@ def _is_one_of_ours(name: str, below: Schema) -> bool:
 def main() -> int:
     current = schema()
     current["properties"]["settings"] = settings_schema()
-    SCHEMA.write_text(json.dumps(current, indent=2) + "\n")
+    if "--check" not in sys.argv[1:]:
+        SCHEMA.write_text(json.dumps(current, indent=2) + "\n")
+    elif current != schema():
+        print(f"{SCHEMA.relative_to(CHART.parents[1])} is not that of the settings: run make crds", file=sys.stderr)
+        return 1
     return 0
 
 
