@@ -12,7 +12,6 @@ from typing import Any, Protocol, cast
 from urllib.parse import urlencode
 
 import aiohttp
-from yarl import URL
 
 from berth_operator.errors import (
     BerthmasterError,
@@ -169,7 +168,7 @@ class Kube:
         try:
             async with self._session.request(
                 _METHODS[verb],
-                URL(f"{path}?{urlencode(query)}" if query else path, encoded=True),
+                f"{path}?{urlencode(query)}" if query else path,
                 data=None if body is None else json.dumps(body, separators=(",", ":")).encode(),
                 headers={"Content-Type": content_type, "Accept": "application/json"},
                 timeout=aiohttp.ClientTimeout(

@@ -92,11 +92,10 @@ class Leader:
     async def run(self) -> None:
         """Lead until cancelled; raises LostLeadership."""
         await self._sync()
-        await self._watch()
-        self._planner.mark()
         settings = self._settings.reconcile
         everlasting: list[Coroutine[Any, Any, None]] = [
             self._planner.run(),
+            self._watch(),
             self._recorder.run(),
             self._relist(),
             resync(self._queue, self._keys, settings.resync_seconds),
@@ -153,6 +152,8 @@ class Leader:
         log.info("sync.done", **{kind.plural: len(mirror) for kind, mirror in self._mirrors.items()})
 
     async def _watch(self) -> None:
+        """Begin to watch after the first plan, which it would slow down; what changed meanwhile its own list shows."""
+        await self._planner.attempted.wait()
         watched = [self._mirrors[kind] for kind in (*CLUSTER_WIDE, *IN_NAMESPACES) if kind in self._watched]
         namespaces = self._settings.watch_namespaces
         if namespaces:

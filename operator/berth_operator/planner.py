@@ -113,8 +113,11 @@ class Planner:
         self._batching = batching
         self._observe = observe
         self._dirty = asyncio.Event()
-        self._marked_at = 0.0
+        self._dirty.set()
+        self._marked_at = float("-inf")  # the first plan waits for nothing: everything was just read
         self._result = Result({}, {})
+        self.attempted = asyncio.Event()
+        """The first plan was made, or failed."""
         self.started_at: float | None = None
         """When the plan under way began, on the event loop's clock; None while there is none."""
 
@@ -129,7 +132,7 @@ class Planner:
         self._dirty.set()
 
     async def run(self) -> None:
-        """Plan whenever something was marked; never returns."""
+        """Plan at once, then whenever something was marked; never returns."""
         while True:
             await self._dirty.wait()
             await self._settle()
@@ -142,6 +145,7 @@ class Planner:
                 log.exception("plan.failed")
                 self._observe(_now() - began, None)
                 asyncio.get_running_loop().call_later(self._batching.longest_seconds, self.mark)
+            self.attempted.set()
             await asyncio.sleep((_now() - began) * self._batching.rest_factor)
 
     async def _settle(self) -> None:
