@@ -23,7 +23,8 @@ RUN /opt/build/bin/python -m hatchling build -t wheel -d /tmp/wheel \
 FROM ${PYTHON}
 # A virtual environment is copied whole, to the path at which it was made.
 COPY --from=build /opt/berthmaster /opt/berthmaster
-ENV PATH=/opt/berthmaster/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# The user below has no entry in /etc/passwd, so no home unless it is stated, and a library asks for it when imported.
+ENV PATH=/opt/berthmaster/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, so that Kubernetes can tell that it is not root.
 USER 65532:65532
 WORKDIR /tmp

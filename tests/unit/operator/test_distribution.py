@@ -173,6 +173,13 @@ class TestTheDockerfile:
         assert IMAGE.last("USER").text == f"{pod['runAsUser']}:{pod['runAsGroup']}"
         assert pod["runAsUser"] > 0
 
+    def test_gives_its_nameless_user_a_home_that_can_be_written_to(self) -> None:
+        """Where the root file system is read-only, as in the chart, that is /tmp."""
+        pod = chart_stories.one(chart_stories.rendered({}), "Deployment")["spec"]["template"]["spec"]
+        mounted = [each["mountPath"] for each in pod["containers"][0]["volumeMounts"] if not each.get("readOnly")]
+        assert mounted == [IMAGE.last("WORKDIR").text] == ["/tmp"]
+        assert "HOME=/tmp" in IMAGE.last("ENV").words
+
     def test_keeps_the_working_directory_off_the_path(self) -> None:
         python, *flags, module = IMAGE.last("ENTRYPOINT").listed
         assert (python, flags) == ("python", ["-P", "-m"])
