@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from berth_operator.api.v1alpha1 import InferenceWorkload, parse_workload
+from berth_operator.cli.output import BlockDumper
 from berth_operator.platform import Platform
 from berth_operator.render import Rendered, render
 from berth_operator.render.order import Order
@@ -105,19 +106,8 @@ def story(name: str) -> Story:
     )
 
 
-class _Dumper(yaml.SafeDumper):
-    """Several lines of text as a block, as a person would write them."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
-
-
-_Dumper.add_representer(str, _text)
-
-
 def dump(rendered: Rendered) -> str:
     """All objects as YAML documents, then the replicas as a comment: they are applied by another field manager."""
-    documents = yaml.dump_all(rendered.objects, Dumper=_Dumper, sort_keys=True, width=120, allow_unicode=True)
+    documents = yaml.dump_all(rendered.objects, Dumper=BlockDumper, sort_keys=True, width=120, allow_unicode=True)
     replicas = "".join(f"# replicas of {name}: {count}\n" for name, count in sorted(rendered.replicas.items()))
     return documents + replicas

@@ -66,9 +66,25 @@ class Output:
             raise InputError(f"--to {self.to}: cannot be written: {error.strerror}") from error
 
 
+class BlockDumper(yaml.SafeDumper):
+    """Several lines of text as a block, as a person would write them."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+BlockDumper.add_representer(str, _text)
+
+
 def as_yaml(*documents: Any) -> str:
-    dumped: str = yaml.safe_dump_all(
-        documents, sort_keys=False, allow_unicode=True, width=WIDTH, explicit_start=len(documents) > 1
+    dumped: str = yaml.dump_all(
+        documents,
+        Dumper=BlockDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=WIDTH,
+        explicit_start=len(documents) > 1,
     )
     return dumped
 
