@@ -131,9 +131,7 @@ async def test_only_the_given_namespaces_are_listed() -> None:
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["create", "edit", "delete", "relist"]), NAMES, st.booleans()), max_size=40
-)
+STEPS = st.lists(st.tuples(st.sampled_from(["create", "edit", "delete", "relist"]), NAMES, st.booleans()), max_size=40)
 
 
 @given(STEPS)
@@ -203,7 +201,9 @@ async def test_what_we_own_of_an_untouched_object_has_the_digest_of_the_intent()
 async def test_defaults_of_the_server_and_fields_of_others_do_not_change_what_we_own() -> None:
     kube = FakeKube()
     await kube.apply(kinds.DEPLOYMENT, INTENT, manager=TEMPLATE_MANAGER, force=True)
-    stored = kube.change(kinds.DEPLOYMENT, "d", "x", lambda each: each["spec"].update(strategy={"type": "RollingUpdate"}))
+    stored = kube.change(
+        kinds.DEPLOYMENT, "d", "x", lambda each: each["spec"].update(strategy={"type": "RollingUpdate"})
+    )
     assert owned_digest(stored) == intent_digest(INTENT)
 
 
