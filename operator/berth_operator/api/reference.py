@@ -255,7 +255,11 @@ def docstrings_of(model: type) -> dict[str, str]:
     assert isinstance(body, ast.ClassDef)
     found = {}
     for member, after in zip(body.body, body.body[1:], strict=False):
-        target = member.target if isinstance(member, ast.AnnAssign) else None
+        target: ast.expr | None = None
+        if isinstance(member, ast.AnnAssign):
+            target = member.target
+        elif isinstance(member, ast.Assign):
+            target = member.targets[0]
         if (
             isinstance(target, ast.Name)
             and isinstance(after, ast.Expr)
