@@ -10,10 +10,12 @@ import yaml
 
 from berth_operator.api.conditions import NEEDS_A_PERSON, ConditionType, Reason
 from berth_operator.api.reference import PAGES, docstrings_of
+from berth_operator.api.v1alpha1 import parse_pool, parse_workload
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli import run
 from berth_operator.cli.commands import app
 from berth_operator.metrics import Metrics
+from berth_operator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -143,6 +145,33 @@ def test_generated_pages_are_current(name: str) -> None:
     assert text_of(DOCS / "reference" / name) == PAGES[name](), (
         f"run: python -m berth_operator.api.reference --to docs/reference/{name}"
     )
+
+
+def yaml_blocks() -> list[tuple[str, str]]:
+    found = []
+    for page in sorted(DOCS.rglob("*.md")):
+        for indent, block in re.findall(r"^( *)```yaml\n(.*?)^ *```", text_of(page), re.DOTALL | re.MULTILINE):
+            found.append((named(page), re.sub(f"^{indent}", "", block, flags=re.MULTILINE)))
+    return found
+
+
+@pytest.mark.parametrize(("page", "block"), yaml_blocks())
+def test_every_yaml_block_is_read_by_what_it_is_for(page: str, block: str, tmp_path: Path) -> None:
+    document = yaml.safe_load(block)
+    if document.get("kind") == "GPUPool":
+        parse_pool(document, strict=True)
+    elif document.get("kind") == "InferenceWorkload":
+        parse_workload(document, strict=True)
+    elif "apiVersion" in document:
+        assert document["kind"] in {"ConfigMap", "Kustomization"}, f"{page}: nobody reads this {document['kind']}"
+    elif "sources" in document:
+        kind = next(each for each in ("gpus", "models", "prices") if each in document)
+        Catalogues.built_in().merged(**{kind: {page: document}})
+    elif set(document) & {field.alias for field in Settings.model_fields.values()}:
+        (tmp_path / "settings.yaml").write_text(block)
+        Settings.load(tmp_path / "settings.yaml")
+    else:
+        assert "ignoreDifferences" in document["spec"], f"{page}: nobody reads {sorted(document)}"
 
 
 def test_the_example_of_each_catalogue_loads() -> None:
