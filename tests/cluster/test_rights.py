@@ -54,7 +54,11 @@ def exercised(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         cluster.run("kubectl", "apply", "-f", str(EXAMPLES / "namespaces.yaml"))
         values: Object = {"watchNamespaces": request.param, "settings": QUICK}
         cluster.install_operator(values)
-        live_through_it(cluster, values)
+        try:
+            live_through_it(cluster, values)
+        except AssertionError as stuck:
+            asked = audit.requests(cluster.control_plane.audit_log, ACCOUNT)
+            raise AssertionError(f"it stops where it is refused:\n{lines(refusals(asked))}") from stuck
         cluster.install_operator({**values, "replicas": 0})  # a watch is in the log once it has ended
         cluster.wait_until(lambda: not cluster.api.items(f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods"))
         grants = audit.grants(cluster.api, SYSTEM_NAMESPACE, RELEASE)
@@ -133,6 +137,11 @@ def priced(api: Api, pool: str) -> Any:
     return status.get("price", {}).get("usdPerNodeHour")
 
 
+def refusals(requests: list[Request]) -> list[Request]:
+    """One of each kind."""
+    return list({each.right: each for each in requests if each.code == 403}.values())
+
+
 def lines(what: list[Any]) -> str:
     return "\n".join(f"  {each}" for each in what)
 
@@ -143,7 +152,7 @@ class TestTheChartsRights:
         assert not unused, f"granted, and never used:\n{lines(unused)}"
 
     def test_are_enough(self, exercised: Exercised) -> None:
-        refused = [each for each in exercised.requests if each.code == 403]
+        refused = refusals(exercised.requests)
         assert not refused, f"refused:\n{lines(refused)}"
 
     def test_are_there_for_everything_that_was_asked_for(self, exercised: Exercised) -> None:
