@@ -3,10 +3,10 @@
     python benchmarks/operator_cold_start.py [--workloads 5000] [--without-room]
     python benchmarks/operator_cold_start.py --workloads 500 --with-room
 
-Without room, somebody else's pods hold every GPU: nothing can be placed, and every workload has to be told so. With room, every
-workload gets its children (Deployment, two Services, ConfigMap, ServiceAccount, PodDisruptionBudget, NetworkPolicy),
-and its pods are played by the kubelet of the harness on the same machine. The workloads are there first; the clock
-starts with the operator's process. Times are those of the API server's audit log. Without an option: both.
+Without room, somebody else's pods hold every GPU: nothing can be placed, and every workload has to be told so. With
+room, every workload gets its children (Deployment, two Services, ConfigMap, ServiceAccount, PodDisruptionBudget,
+NetworkPolicy), and its pods are played by the kubelet of the harness on the same machine. The workloads are there
+first; the clock starts with the operator's process. Times are those of the API server's audit log. By default: both.
 """
 
 import argparse

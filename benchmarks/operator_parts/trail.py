@@ -19,8 +19,6 @@ class Write:
 
     answered_at: float
     """Seconds since 1970, on the API server's clock, which is this machine's."""
-    address: str
-    """Where it came from: operators differ by it."""
     verb: str
     resource: str
     namespace: str
@@ -33,7 +31,6 @@ class Write:
         about = entry["objectRef"]
         return cls(
             answered_at=datetime.fromisoformat(entry["stageTimestamp"]).timestamp(),
-            address=entry["sourceIPs"][0],
             verb=entry["verb"],
             resource="/".join(filter(None, (about["resource"], about.get("subresource", "")))),
             namespace=about.get("namespace", ""),
