@@ -17,8 +17,9 @@ QUICK: dict[str, Any] = {
     "reconcile": {"firstRetrySeconds": 0.2, "lastRetrySeconds": 2, "resyncSeconds": 30, "relistSeconds": 60},
     "lease": {"durationSeconds": 6, "renewDeadlineSeconds": 4, "retrySeconds": 1},
     "platform": {"drainSeconds": 2},
+    "health": {"port": 0},
 }
-"""As the defaults, ten times as fast: what they do does not depend on how long they wait."""
+"""As the defaults, some times as fast: what they do does not depend on how long they wait. Nobody asks for health."""
 
 WORKLOADS = "/apis/berthmaster.dev/v1alpha1/namespaces/{}/inferenceworkloads"
 POOLS = "/apis/berthmaster.dev/v1alpha1/gpupools"

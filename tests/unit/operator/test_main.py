@@ -65,10 +65,13 @@ def test_a_standby_without_an_api_server_lives_logs_json_and_stops_on_a_signal(t
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    first = json.loads(process.stdout.readline())
-    assert (first["event"], first["level"]) == ("lease.waiting", "info")
-    process.terminate()
-    rest = process.communicate(timeout=30)[0]
+    try:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        assert (first["event"], first["level"]) == ("lease.waiting", "info")
+        process.terminate()
+        rest = process.communicate(timeout=30)[0]
+    finally:
+        process.kill()
     assert [json.loads(line)["event"] for line in rest.splitlines()] == ["operator.stopping"]
     assert process.returncode == 0
