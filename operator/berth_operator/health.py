@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 LAG_PERIOD_SECONDS = 1.0
 
-Runner = web.AppRunner
+Runner: TypeAlias = web.AppRunner
 
 
 @dataclass(frozen=True, slots=True)
