@@ -104,7 +104,7 @@ def workload_status(
         replicas=asked,
         ready_replicas=sum(ready),
         selector=_selector(workload, progress.serving),
-        predicted=None if decision.prediction is None else _predicted(decision.prediction),
+        predicted=None if decision.prediction is None else _predicted(decision.prediction, workload, asked),
         cost=_cost(decision),
         alternatives=tuple(_alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
         revision=progress.revision,
@@ -272,15 +272,16 @@ def _selector(workload: Workload, serving: str | None) -> str | None:
     return f"{REVISION}={serving},{WORKLOAD}={workload.key.partition('/')[2]}"
 
 
-def _predicted(prediction: Prediction) -> Predicted:
+def _predicted(prediction: Prediction, workload: Workload, replicas: int) -> Predicted:
+    """The prediction is of one replica under its share of the traffic; throughput is told of all of them together."""
     latency = _latency(prediction, "latencySeconds") or _latency(prediction, "endToEndSeconds")
     used = prediction.utilization
     return Predicted(
         latency=latency,
         time_to_first_token=_latency(prediction, "timeToFirstTokenSeconds"),
         time_per_output_token=_latency(prediction, "timePerOutputTokenSeconds"),
-        requests_per_second=_scalar(prediction, "requestsPerSecond"),
-        output_tokens_per_second=_scalar(prediction, "outputTokensPerSecond"),
+        requests_per_second=_estimate(workload.traffic.requests_per_second / used, None) if used else None,
+        output_tokens_per_second=_scalar(prediction, "outputTokensPerSecond", replicas),
         utilization_percent=None if used is None else min(100, round(used * 100)),
         evidence=prediction.evidence,
     )
@@ -301,11 +302,11 @@ def _latency(prediction: Prediction, metric: str) -> LatencyEstimate | None:
     )
 
 
-def _scalar(prediction: Prediction, metric: str) -> Estimate | None:
+def _scalar(prediction: Prediction, metric: str, scale: float) -> Estimate | None:
     value, band = prediction.metrics.get(metric), prediction.band.get(metric)
     if not isinstance(value, int | float):
         return None
-    return _estimate(value, band if isinstance(band, tuple) else None)
+    return _estimate(value, band if isinstance(band, tuple) else None, scale)
 
 
 def _estimate(value: float, band: tuple[float, float] | None, scale: float = 1) -> Estimate:

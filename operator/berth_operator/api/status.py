@@ -90,6 +90,7 @@ class Predicted(Part):
     requests_per_second: Estimate | None = None
     """What all replicas together can sustain."""
     output_tokens_per_second: Estimate | None = None
+    """Of all replicas together, at the stated traffic."""
     utilization_percent: Percent | None = None
     """Share of the replicas' capacity that the stated traffic takes."""
     evidence: Literal["measured", "interpolated", "calibrated", "estimated"]

@@ -208,7 +208,7 @@ def test_predicted_numbers_are_rounded_so_that_noise_writes_nothing() -> None:
             id="x",
             feasible=True,
             evidence="estimated",
-            metrics={"latencySeconds": {"p99": p99}, "requestsPerSecond": 262.04},
+            metrics={"latencySeconds": {"p99": p99}, "requestsPerSecond": 100.0, "outputTokensPerSecond": 50.0},
             band={"latencySeconds": {"p99": (0.0262, 0.0371)}},
             utilization=0.764,
             model_version="1",
@@ -220,7 +220,8 @@ def test_predicted_numbers_are_rounded_so_that_noise_writes_nothing() -> None:
     found = predicted(0.03124)
     assert found["p99"] == "31.2 ms"
     assert found["predicted"]["latency"]["p99Milliseconds"] == {"value": "31.24", "low": "26.2", "high": "37.1"}
-    assert found["predicted"]["requestsPerSecond"] == {"value": "262"}
+    assert found["predicted"]["requestsPerSecond"] == {"value": "261.8"}, "200/s at 76.4 % of what all can do"
+    assert found["predicted"]["outputTokensPerSecond"] == {"value": "100"}, "50/s of each of two replicas"
     assert found["predicted"]["utilizationPercent"] == 76
     assert predicted(3.514)["p99"] == "3.51 s"
 
