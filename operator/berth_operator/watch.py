@@ -8,7 +8,9 @@ events must not delay ours. Handlers project the object there and hand the entry
 import asyncio
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -75,6 +77,32 @@ def edge_settings(watched: Iterable[Kind]) -> kopf.OperatorSettings:
     return settings
 
 
+class Bridge:
+    """Runs what one thread hands over on the event loop of another, in order; a burst wakes that loop once."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._woken = False
+
+    def hand_over(self, act: Callable[..., Any], *arguments: Any) -> None:
+        """From the other thread; lost where the loop has ended."""
+        self._waiting.append(partial(act, *arguments))
+        if not self._woken and not self._loop.is_closed():
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._cross)
+
+    def _cross(self) -> None:
+        # First the flag, then the count: what comes later wakes the loop again, and others get their turn before it.
+        self._woken = False
+        for _ in range(len(self._waiting)):
+            act = self._waiting.popleft()
+            try:
+                act()
+            except Exception:
+                log.exception("edge.defect")
+
+
 class Edge:
     """Watches ``mirrors``' kinds in ``namespaces`` (empty: all) and feeds the mirrors, on the loop that started it."""
 
@@ -87,13 +115,8 @@ class Edge:
 
     def start(self) -> None:
         """Begin to watch; to be called on the event loop that owns the mirrors."""
-        loop = asyncio.get_running_loop()
-
-        def hand_over(act: Callable[..., Any], *arguments: Any) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(act, *arguments)
-
-        self._thread = threading.Thread(target=self._run, args=[hand_over], name="edge", daemon=True)
+        bridge = Bridge(asyncio.get_running_loop())
+        self._thread = threading.Thread(target=self._run, args=[bridge.hand_over], name="edge", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
 """kopf as the edge: what it is set to, what it never ends for, and what a change is about."""
 
+import asyncio
 import itertools
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from berth_operator import kinds
 from berth_operator.labels import MANAGED_BY, MANAGER, WORKLOAD
 from berth_operator.mirror import Change, Entry, entry_of
 from berth_operator.routing import Meaning, meaning
-from berth_operator.watch import EndlessBackoffs, NoMemory, edge_settings, start_over
+from berth_operator.watch import Bridge, EndlessBackoffs, NoMemory, edge_settings, start_over
 
 OURS = {MANAGED_BY: MANAGER, WORKLOAD: "resnet"}
 
@@ -52,6 +53,36 @@ async def test_answers_that_would_end_kopf_become_what_it_retries(status: int, e
     else:
         with pytest.raises(error):
             await start_over(response)
+
+
+async def test_what_a_thread_hands_over_arrives_in_order_and_a_failure_holds_up_nothing() -> None:
+    loop = asyncio.get_running_loop()
+    bridge, arrived, done = Bridge(loop), list[int](), asyncio.Event()
+
+    def deliver(number: int) -> None:
+        if number == 7:
+            raise ValueError("a defect")
+        arrived.append(number)
+        if number == 999:
+            done.set()
+
+    await asyncio.to_thread(lambda: [bridge.hand_over(deliver, number) for number in range(1000)])
+    await asyncio.wait_for(done.wait(), 5)
+    assert arrived == [number for number in range(1000) if number != 7]
+
+
+async def test_a_burst_wakes_the_loop_once() -> None:
+    loop = asyncio.get_running_loop()
+    woken: list[Any] = []
+    bridge = Bridge(SimpleNamespace(is_closed=lambda: False, call_soon_threadsafe=woken.append))  # type: ignore[arg-type]
+    for number in range(100):
+        bridge.hand_over(woken.append, number)
+    assert len(woken) == 1
+    loop.call_soon(woken[0])
+    await asyncio.sleep(0)
+    assert woken[1:] == list(range(100))
+    bridge.hand_over(woken.append, 100)
+    assert len(woken) == 102
 
 
 # --- routing -----------------------------------------------------------------------------------------------------
