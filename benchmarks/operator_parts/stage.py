@@ -21,6 +21,9 @@ BIG_T4 = dataclasses.replace(fleet.T4_EKS, name="t4-big", cpu="96", memory="768G
 BIG_L4 = dataclasses.replace(fleet.L4_GKE, name="l4-big", cpu="96", memory="768Gi", gpus=8)
 """Eight GPUs a node, so that 500 workloads need few enough nodes for one kubelet to play."""
 
+SERVED = "/apis/berthmaster.dev/v1alpha1/inferenceworkloads"
+"""Answers once the API server serves the kind, a moment after its CRD was applied."""
+
 PRESETS = ("resnet50", "bert-base-128", "vit-base-16-224", "efficientnet-b0", "mobilenet-v2")
 RATES = (20, 40, 60, 80)
 
@@ -39,6 +42,7 @@ def stage(nodes_of_each: int = 0) -> Iterator[LocalCluster]:
         local.components.images.play(lambda pod, container: Behaviour(ready_seconds=0.5))
         pools = tuple(_pool(each) for each in (operator_stories.POOL_T4, operator_stories.POOL_L4))
         operator_stories.install(local.api, pools=pools)
+        until(lambda: local.api.exists(SERVED))
         yield local
 
 

@@ -26,6 +26,10 @@ SETTINGS = QUICK | {"reconcile": QUICK["reconcile"] | {"resyncSeconds": ROUND_SE
 def local(tmp_path: Path) -> Iterator[LocalCluster]:
     with operator_stories.played_cluster(tmp_path / "cluster", audit=True) as cluster:
         operator_stories.install(cluster.api)
+        served = "/apis/berthmaster.dev/v1alpha1"
+        cluster.wait_until(
+            lambda: any(each["kind"] == "InferenceWorkload" for each in cluster.api.get(served)["resources"])
+        )
         yield cluster
 
 
