@@ -42,7 +42,7 @@ def stage(nodes_of_each: int = 0) -> Iterator[LocalCluster]:
         local.components.images.play(lambda pod, container: Behaviour(ready_seconds=0.5))
         pools = tuple(_pool(each) for each in (operator_stories.POOL_T4, operator_stories.POOL_L4))
         operator_stories.install(local.api, pools=pools)
-        until(lambda: local.api.exists(SERVED))
+        local.wait_until(lambda: local.api.exists(SERVED), what="the kinds are served")
         yield local
 
 

@@ -88,5 +88,5 @@ class Trail:
         if '"userAgent":"berthmaster"' not in line:  # most lines are not worth parsing
             return
         entry = json.loads(line)
-        if entry["verb"] not in _READS and entry["objectRef"]["resource"] != "leases":
+        if entry["verb"] not in _READS and entry["objectRef"].get("resource") != "leases":
             self._writes.append(Write.of(entry))
