@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import diagnosis
 import fleet
 import namespaces
 from cluster import LocalCluster
-from kube_api import Api, ApiError, Object
+from kube_api import Api, Object
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -76,16 +77,15 @@ def install(api: Api, *, pools: tuple[Object, ...] = (POOL_T4, POOL_L4)) -> None
 
 def _patiently(api: Api, document: Object) -> None:
     """A kind that was just defined takes a moment to be served."""
-    import time
 
-    for _ in range(100):
+    def applied() -> bool:
         try:
             api.apply_object(document)
-            return
-        except (ApiError, LookupError):
-            api._resources.clear()
-            time.sleep(0.1)
-    api.apply_object(document)
+        except LookupError:
+            return False
+        return True
+
+    diagnosis.wait_until(applied, timeout_seconds=60, what=f"{document['kind']} is served")
 
 
 def home(api: Api) -> str:
