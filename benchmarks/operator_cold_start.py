@@ -1,12 +1,14 @@
 """From nothing to a status for everybody, and from nothing to all children.
 
-    python benchmarks/operator_cold_start.py [--workloads 5000] [--without-room]
-    python benchmarks/operator_cold_start.py --workloads 500 --with-room
+    python benchmarks/operator_cold_start.py [--only without-room|without-pods|with-pods] [--workloads N]
 
-Without room, somebody else's pods hold every GPU: nothing can be placed, and every workload has to be told so. With
-room, every workload gets its children (Deployment, two Services, ConfigMap, ServiceAccount, PodDisruptionBudget,
-NetworkPolicy), and its pods are played by the kubelet of the harness on the same machine. The workloads are there
-first; the clock starts with the operator's process. Times are those of the API server's audit log. By default: both.
+- without-room: somebody else's pods hold every GPU. Nothing can be placed, and all 5,000 workloads have to be told so.
+- with-pods: 500 workloads get their children (Deployment, two Services, ConfigMap, ServiceAccount,
+  PodDisruptionBudget, NetworkPolicy). Their pods are made, scheduled and played on the same machine meanwhile.
+- without-pods: the same while controller manager and scheduler are stopped: operator and API server by themselves.
+
+The workloads are there first; the clock starts with the operator's process. Times are those of the API server's audit
+log. Without an option: all three.
 """
 
 import argparse
@@ -75,11 +77,13 @@ def _check_told(api: stage.Api, homes: list[str], count: int) -> None:
         raise AssertionError(f"not everybody was told that there is no room: {found}")
 
 
-def with_room(count: int) -> int:
-    """Until every child of every workload is there; then until every workload is ready."""
-    with stage.stage(nodes_of_each=count // 8) as local, tempfile.TemporaryDirectory() as folder:
+def with_room(count: int, *, pods: bool) -> int:
+    """Until every child of every workload is there; with ``pods`` then until every workload is ready."""
+    with stage.stage(nodes_of_each=-(-count // 8)) as local, tempfile.TemporaryDirectory() as folder:
         homes = stage.homes(local.api, NAMESPACES)
         stage.create(local.api, stage.workloads(count, homes))
+        if not pods:
+            local.control_plane.kill("kube-controller-manager", "kube-scheduler")
 
         def all_children(writes: list[Write]) -> bool:
             return len(_made(writes)) >= count * OBJECTS_OF_ONE
@@ -91,21 +95,27 @@ def with_room(count: int) -> int:
                 meter.add("operator", operator.process.pid)
                 writes = trail.wait_for(all_children, began, GIVE_UP_SECONDS)
                 spent, said = meter.spent(), scraped(operator)
-                stage.wait_for(local, homes, count)
-                settled, used = trail.since(began), Usage.of(operator.process.pid)
-        made = sorted(_made(writes).values())
+                ready: list[Figure] = []
+                if pods:
+                    stage.wait_for(local, homes, count)
+                    ready = [
+                        Figure(
+                            "every workload ready, its status written", trail.since(began)[-1].answered_at - began, "s"
+                        )
+                    ]
+                used = Usage.of(operator.process.pid)
+        made, how = sorted(_made(writes).values()), "their pods played" if pods else "nobody makes pods"
         return show(
-            f"Cold start: {count:,} workloads with all children, {count // 4} nodes of eight GPUs",
+            f"Cold start: {count:,} workloads with all children, {how}",
             [Figure(f"all {len(made):,} children are there", made[-1] - began, "s", GOAL_SECONDS)],
             [
                 Figure("first child", made[0] - began, "s"),
                 *_details(said, writes),
                 *cpu_rows(spent),
-                Figure("every workload ready, its status written", settled[-1].answered_at - began, "s"),
-                Figure("writes until then", len(settled), ""),
+                *ready,
                 Figure("peak memory of the operator", used.peak_rss_mb, "MB"),
             ],
-        )
+        )  # fmt: skip
 
 
 def _made(writes: list[Write]) -> dict[tuple[str, str, str], float]:
@@ -131,16 +141,14 @@ def _details(said: dict[str, float], writes: list[Write]) -> list[Figure]:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--workloads", type=int, help="by default 5,000 without and 500 with room")
-    options.add_argument("--without-room", action="store_true")
-    options.add_argument("--with-room", action="store_true")
+    options.add_argument("--only", choices=("without-room", "without-pods", "with-pods"))
     asked = options.parse_args()
-    both = asked.with_room == asked.without_room
-    codes = []
-    if asked.without_room or both:
-        codes.append(without_room(asked.workloads or 5000))
-    if asked.with_room or both:
-        codes.append(with_room(asked.workloads or 500))
-    return max(codes)
+    parts = {
+        "without-room": lambda: without_room(asked.workloads or 5000),
+        "without-pods": lambda: with_room(asked.workloads or 500, pods=False),
+        "with-pods": lambda: with_room(asked.workloads or 500, pods=True),
+    }
+    return max([part() for name, part in parts.items() if asked.only in (None, name)])
 
 
 if __name__ == "__main__":

@@ -63,4 +63,5 @@ def scraped(operator: OperatorProcess) -> dict[str, float]:
 
 
 def cpu_rows(spent: dict[str, float]) -> list[Figure]:
+    """``spent`` is CPU seconds by process; last what everybody else on the machine took from them."""
     return [Figure(f"CPU of {name}", seconds, "s") for name, seconds in spent.items()]
