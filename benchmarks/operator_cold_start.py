@@ -97,7 +97,7 @@ def with_room(count: int, *, pods: bool) -> int:
                 spent, said = meter.spent(), scraped(operator)
                 ready: list[Figure] = []
                 if pods:
-                    stage.wait_for(local, homes, count)
+                    stage.wait_for(local, homes, count, operator)
                     ready = [
                         Figure(
                             "every workload ready, its status written", trail.since(began)[-1].answered_at - began, "s"

@@ -43,7 +43,7 @@ def settled_fleet(count: int, settings: Mapping[str, Any]) -> Iterator[SettledFl
         homes = stage.homes(local.api, NAMESPACES)
         stage.create(local.api, stage.workloads(count, homes))
         with OperatorProcess(local.kubeconfig, settings, local.state / "operators") as operator:
-            stage.wait_for(local, homes, count, timeout_seconds=600)
+            stage.wait_for(local, homes, count, operator, timeout_seconds=600)
             made = SettledFleet(local, homes, trail, operator, settings)
             made.wait_quiet()
             yield made

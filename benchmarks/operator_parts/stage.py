@@ -12,6 +12,7 @@ import fleet
 import operator_stories
 from cluster import LocalCluster
 from kube_api import Api, Object, until
+from operator_process import OperatorProcess
 from simulation import Behaviour
 
 CLIENTS = 4
@@ -110,10 +111,14 @@ def ready(workload: Mapping[str, Any]) -> bool:
     return conditions(workload).get("Ready") == ("True", "RevisionAvailable")
 
 
-def wait_for(local: LocalCluster, namespaces: Sequence[str], count: int, timeout_seconds: float = 300) -> None:
-    """Until every workload is ready; looks seldom, so that looking costs little."""
+def wait_for(
+    local: LocalCluster, namespaces: Sequence[str], count: int, operator: OperatorProcess, timeout_seconds: float = 300
+) -> None:
+    """Until every workload is ready; looks seldom, so that looking costs little. Raises where the operator ended."""
 
     def all_ready() -> bool:
+        if not operator.alive:
+            raise RuntimeError(f"the operator ended: {operator.said()[-2000:]}")
         return sum(map(ready, stored(local.api, namespaces))) == count
 
     until(all_ready, timeout_seconds, every_seconds=3)

@@ -23,9 +23,14 @@ _serial = itertools.count(1)
 
 
 @functools.cache
+def _block() -> addresses.Block:
+    """Of this test run's own operators: no cluster uses it, and no other run, for as long as it is kept."""
+    return addresses.claimed()
+
+
+@functools.cache
 def _addresses() -> Iterator[str]:
-    """Of this test run's own operators: a block that no cluster uses."""
-    return addresses.claimed().pods()
+    return _block().pods()
 
 
 class OperatorProcess:
