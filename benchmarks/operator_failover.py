@@ -59,6 +59,8 @@ def main() -> int:
             heir = fleet.another()
             heir.start()
             time.sleep(STANDBY_SECONDS + turn * 0.4)  # another moment between two renewals each time
+            if not heir.alive:
+                raise RuntimeError(f"the standby ended: {heir.said()}")
             found.append(take_over(fleet, leader, heir, turn))
             leader = heir
             fleet.wait_quiet()
