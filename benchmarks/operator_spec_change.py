@@ -1,11 +1,12 @@
 """From the change of one spec to its children, in a fleet that is otherwise at rest.
 
-    python benchmarks/operator_spec_change.py [--workloads 500] [--changes 40]
+    python benchmarks/operator_spec_change.py [--workloads 500] [--changes 32]
 
 Each change is another workload's: it asks for other CPU and memory, which is a new revision, so a ConfigMap and a
 Deployment are made beside the running ones. The clock starts when the API server has answered the patch, and stops
 when it has answered the last of the two, by its audit log. The next change waits until the first is ready and a
-second has passed. The settings are the defaults; pods are played, half a second from start to ready.
+second has passed. The settings are the defaults, but for a drain of 2 s instead of 10, which only shortens the time
+from one change to the next; pods are played, half a second from start to ready.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from operator_stories import WORKLOADS
 GOAL_SECONDS = 2.0
 GIVE_UP_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
+QUICK_DRAIN = {"platform": {"drainSeconds": 2}}
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def change(fleet: SettledFleet, namespace: str, name: str) -> Timed:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--workloads", type=int, default=500)
-    options.add_argument("--changes", type=int, default=40)
+    options.add_argument("--changes", type=int, default=32)
     asked = options.parse_args()
-    with settled_fleet(asked.workloads, {}) as fleet:
+    with settled_fleet(asked.workloads, QUICK_DRAIN) as fleet:
         assert fleet.operator.process is not None
         known = sorted(stage.stored(fleet.local.api, fleet.homes), key=lambda each: str(each["metadata"]["name"]))
         chosen = [each["metadata"] for each in known[:: asked.workloads // asked.changes]][: asked.changes]
