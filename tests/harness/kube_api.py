@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+DISCOVERY_SECONDS = 15.0
 
 Object = dict[str, Any]
 T = TypeVar("T")
@@ -95,11 +96,16 @@ class Api:
         return f"{prefix}{middle}/{plural}/{metadata['name']}"
 
     def _resource(self, version: str, kind: str) -> tuple[str, str, bool]:
+        """Discovery lists a new kind a while after its definition is established, and one of a group before another."""
         prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        if (version, kind) not in self._resources:
+        deadline = time.monotonic() + DISCOVERY_SECONDS
+        while (version, kind) not in self._resources:
             for each in self.get(prefix)["resources"]:
                 if "/" not in each["name"]:
                     self._resources[version, each["kind"]] = (each["name"], each["namespaced"])
+            if (version, kind) in self._resources or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         if (version, kind) not in self._resources:
             raise LookupError(f"the API server does not serve {version} {kind}")
         return (prefix, *self._resources[version, kind])
