@@ -5,7 +5,7 @@
 Each change is another workload's: it asks for other CPU and memory, which is a new revision, so a ConfigMap and a
 Deployment are made beside the running ones. The clock starts when the API server has answered the patch, and stops
 when it has answered the last of the two, by its audit log. The next change waits until the first is ready and a
-second has passed. The settings are the defaults, but for a drain of 2 s instead of 10, which only shortens the time
+few seconds have passed. The settings are the defaults, but for a drain of 2 s instead of 10, which only shortens the time
 from one change to the next; pods are played, half a second from start to ready.
 """
 
@@ -27,7 +27,8 @@ from operator_stories import WORKLOADS
 
 GOAL_SECONDS = 2.0
 GIVE_UP_SECONDS = 60.0
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
+"""Until the pods of the former revision are gone and planned without: each plan delays what comes while it is made."""
 QUICK_DRAIN = {"platform": {"drainSeconds": 2}}
 
 
