@@ -4,9 +4,9 @@
 
 Each change is another workload's: it asks for other CPU and memory, which is a new revision, so a ConfigMap and a
 Deployment are made beside the running ones. The clock starts when the API server has answered the patch, and stops
-when it has answered the last of the two, by its audit log. The next change waits until the first is ready and a
-few seconds have passed. The settings are the defaults, but for a drain of 2 s instead of 10, which only shortens the time
-from one change to the next; pods are played, half a second from start to ready.
+when it has answered the last of the two, by its audit log. The next change comes when this one is ready and the pods
+of the former revision are gone. The settings are the defaults, but for a drain of 2 s instead of 10, which only
+shortens the time between changes; pods are played, half a second from start to ready.
 """
 
 import argparse
