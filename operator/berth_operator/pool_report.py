@@ -78,7 +78,7 @@ def _matched(pool: Pool) -> Finding:
             return Finding(ConditionType.MATCHED, "False", reason, problem.message)
     if not pool.nodes:
         return Finding(ConditionType.MATCHED, "False", Reason.NO_NODES, "no node matches")
-    return Finding(ConditionType.MATCHED, "True", Reason.NODES_MATCHED, f"{count_of(len(pool.nodes), 'node')} match")
+    return Finding(ConditionType.MATCHED, "True", Reason.NODES_MATCHED, f"{count_of(len(pool.nodes), 'node')} found")
 
 
 def _pool_gpu(pool: Pool) -> str | None:

@@ -191,17 +191,31 @@ def _rollout(decision: Decision, progress: Progress) -> Finding:
     if progress.phase is None:
         return Finding(ConditionType.READY, "False", Reason.PENDING, "nothing is decided yet")
     if progress.phase is Phase.SETTLED:
-        message = f"{ready} of {wanted} replicas of revision {progress.revision} are ready"
-        return Finding(ConditionType.READY, "True", Reason.REVISION_AVAILABLE, message)
+        return Finding(ConditionType.READY, "True", Reason.REVISION_AVAILABLE, _all_ready(ready, wanted, progress))
     if progress.phase is Phase.DRAINING and ready >= wanted:
         message = f"revision {progress.revision} serves; an earlier one finishes its requests"
         return Finding(ConditionType.READY, "True", Reason.DRAINING, message)
     reason, message = _WAITING_FOR.get(progress.phase, _WAITING_FOR[Phase.STARTING])
     text = message.format(**said)
     if progress.pods is not None and reason in (Reason.PODS_STARTING, Reason.SWITCHING):
-        reason = progress.pods.reason if progress.pods.reason is Reason.PODS_FAILING else reason
-        text = f"{ready} of {wanted} ready: {progress.pods.message}"
+        reason, text = _held_up(progress.pods, reason, said)
     return Finding(ConditionType.READY, "False", reason, text)
+
+
+def _all_ready(ready: int, wanted: int, progress: Progress) -> str:
+    if ready <= wanted:
+        return f"{ready} of {wanted} replicas of revision {progress.revision} are ready"
+    return f"{count_of(ready, 'replica')} of revision {progress.revision} ready, {wanted} planned"
+
+
+def _held_up(pods: Obstacle, reason: Reason, said: Mapping[str, Any]) -> tuple[Reason, str]:
+    """Pods that fail have a reason of their own; a switch whose pods find no node has no room."""
+    ready = "{ready} of {wanted} ready".format(**said)
+    if pods.reason is Reason.PODS_FAILING:
+        return Reason.PODS_FAILING, f"{ready}: {pods.message}"
+    if reason is Reason.SWITCHING:
+        return Reason.NO_ROOM_TO_SWITCH, f"{said['serving']} serves, {said['revision']} starts, {ready}: {pods.message}"
+    return reason, f"{ready}: {pods.message}"
 
 
 def _summary(decision: Decision) -> WorkloadSummary:

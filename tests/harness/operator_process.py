@@ -56,7 +56,6 @@ class OperatorProcess:
             "KUBECONFIG": str(kubeconfig),
             "POD_NAME": self.name,
             "POD_NAMESPACE": namespace,
-            "POD_IP": self.address,
             "POD_LOOPBACK": self.address,
             "PYTHONPATH": str(POD_SITE),
             "PYTHONUNBUFFERED": "1",

@@ -159,10 +159,16 @@ def test_pods_that_fail_stall_and_pods_that_find_no_node_wait() -> None:
         Phase.STARTING, ready=0, pods=Obstacle(Reason.PODS_FAILING, "p: ImagePullBackOff: no such image")
     )
     assert conditions(status(decision(berth()), failing))["Stalled"] == ("True", "PodsFailing")
-    waiting = progress(Phase.SWITCHING, ready=0, pods=Obstacle(Reason.PODS_STARTING, "p is not scheduled: no GPU"))
+    unscheduled = Obstacle(Reason.PODS_STARTING, "p is not scheduled: no GPU")
+    waiting = progress(Phase.SWITCHING, ready=0, serving="old", pods=unscheduled)
     found = status(decision(berth()), waiting)
-    assert conditions(found)["Reconciling"] == ("True", "Switching")
-    assert message(found, "Ready") == "0 of 2 ready: p is not scheduled: no GPU"
+    assert conditions(found)["Reconciling"] == ("True", "NoRoomToSwitch")
+    assert message(found, "Ready") == "old serves, new starts, 0 of 2 ready: p is not scheduled: no GPU"
+
+
+def test_more_replicas_than_planned_are_counted_as_such() -> None:
+    found = status(decision(berth()), progress(ready=3))
+    assert message(found, "Ready") == "3 replicas of revision new ready, 2 planned"
 
 
 def test_an_infeasible_workload_says_so_and_counts_what_still_runs() -> None:
