@@ -6,6 +6,7 @@ renewing the Lease and answering probes. What a workload's newest decision is, i
 """
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -156,9 +157,12 @@ class Planner:
 
     async def _plan(self) -> None:
         self.started_at = _now()
+        # A plan makes very many objects and no cycles: a collection meanwhile would walk all mirrors for nothing.
+        gc.disable()
         try:
             result = await asyncio.to_thread(self._plan_world, self._world())
         finally:
+            gc.enable()
             seconds, self.started_at = _now() - self.started_at, None
         before, self._result = self._result, result
         keys = _different(before.planned, result.planned)

@@ -1,6 +1,7 @@
 """Changes are batched, one plan runs at a time, the event loop is never blocked, and a defect does not end it."""
 
 import asyncio
+import gc
 import time
 from typing import Any
 
@@ -145,6 +146,23 @@ async def test_a_defect_in_planning_keeps_the_last_plan_and_is_tried_again() -> 
     assert (fleet.failures, set(fleet.planner.newest.planned)) == (1, {"a/one"})
     await asyncio.sleep(15)
     assert fleet.planner.newest.planned == {}
+    task.cancel()
+
+
+async def test_garbage_waits_for_the_end_of_a_plan_also_of_one_that_fails() -> None:
+    fleet = Fleet(idle_seconds=0)
+    collecting: list[bool] = []
+    plan = fleet.plan
+
+    def watched(world: World) -> Result:
+        collecting.append(gc.isenabled())
+        return plan(world)
+
+    fleet.results = [RuntimeError("a defect")]
+    fleet.planner._plan_world = watched
+    task = asyncio.create_task(fleet.planner.run())
+    await fleet.planner.attempted.wait()
+    assert (collecting, gc.isenabled()) == ([False], True)
     task.cancel()
 
 
