@@ -116,6 +116,7 @@ class Planner:
         self._dirty = asyncio.Event()
         self._dirty.set()
         self._marked_at = float("-inf")  # the first plan waits for nothing: everything was just read
+        self._asked_at: float | None = None
         self._result = Result({}, {})
         self.attempted = asyncio.Event()
         """The first plan was made, or failed."""
@@ -127,9 +128,11 @@ class Planner:
         """The newest plan; empty before the first."""
         return self._result
 
-    def mark(self) -> None:
-        """Something that a plan depends on changed."""
+    def mark(self, *, asked: bool = False) -> None:
+        """Something that a plan depends on changed. ``asked``: somebody changed a spec, and waits for the answer; pods
+        that come and go meanwhile do not put it off."""
         self._marked_at = _now()
+        self._asked_at = self._marked_at if asked else self._asked_at
         self._dirty.set()
 
     async def run(self) -> None:
@@ -138,6 +141,7 @@ class Planner:
             await self._dirty.wait()
             await self._settle()
             self._dirty.clear()
+            self._asked_at = None
             began = _now()
             try:
                 await self._plan()
@@ -152,8 +156,11 @@ class Planner:
     async def _settle(self) -> None:
         """Wait until nothing was marked for the idle time, but no longer than the longest time."""
         latest = _now() + self._batching.longest_seconds
-        while (left := min(self._marked_at + self._batching.idle_seconds, latest) - _now()) > 0:
+        while (left := min(self._last_news() + self._batching.idle_seconds, latest) - _now()) > 0:
             await asyncio.sleep(left)
+
+    def _last_news(self) -> float:
+        return self._marked_at if self._asked_at is None else self._asked_at
 
     async def _plan(self) -> None:
         self.started_at = _now()

@@ -109,6 +109,33 @@ async def test_a_restless_cluster_is_planned_every_ten_seconds() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_changed_spec_is_not_put_off_by_pods_that_come_and_go() -> None:
+    fleet = Fleet()
+    task = await running(fleet)
+    started = asyncio.get_running_loop().time()
+    fleet.planner.mark(asked=True)
+    for _ in range(4):
+        await asyncio.sleep(0.4)
+        fleet.planner.mark()
+    await asyncio.sleep(5)
+    assert [round(at - started, 1) for at in fleet.ended] == [1.0, 2.6]
+    task.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_burst_of_changed_specs_is_planned_once_when_it_ends() -> None:
+    fleet = Fleet()
+    task = await running(fleet)
+    started = asyncio.get_running_loop().time()
+    for _ in range(10):
+        fleet.planner.mark(asked=True)
+        await asyncio.sleep(0.3)
+    await asyncio.sleep(5)
+    assert [round(at - started, 1) for at in fleet.ended] == [3.7]
+    task.cancel()
+
+
+@pytest.mark.looptime
 async def test_without_changes_nothing_is_planned() -> None:
     fleet = Fleet()
     task = await running(fleet)
