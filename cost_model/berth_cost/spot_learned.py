@@ -1,0 +1,136 @@
+"""A spot policy that learned: it spreads over the zones least likely to be lost, and keeps spares while they pay.
+
+At every tick it takes the mix of zones and on-demand replicas that is cheapest when a shortfall has a price::
+
+    spot price × spot replicas + on-demand replicas + weight × P(fewer than wanted survive a start) + hysteresis × moves
+
+The weight is the multiplier of Lagrange of "ready this often", found by replay on the days of the fit. What the mix does
+not contain but what is needed until the new replicas are ready is kept until then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from berth_cost.spot_hazard import Emphasis, Floats, HazardFit
+from berth_cost.spot_replay import Decide, Order, ReplayRules, Standing
+from berth_cost.spot_survival import survivors
+from berth_cost.spot_trace import SpotTrace
+
+MOST_SPREADS = 1024
+"""Spreads that are compared at a tick. Where zones allow more, only the zones least likely to be lost are considered."""
+BLOCK_CELLS = 2_000_000
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedPolicy:
+    """``aim``: the percentage of ready ticks whose emphasis it takes from the fit."""
+
+    fit: HazardFit
+    aim: str
+
+    @property
+    def name(self) -> str:
+        return f"learned-{self.aim}"
+
+    @property
+    def summary(self) -> str:
+        return f"learned hazards and spares, aimed at {self.aim} % ready"
+
+    @property
+    def emphasis(self) -> Emphasis:
+        return self.fit.emphasis[self.aim]
+
+    def begin(self, trace: SpotTrace, rules: ReplayRules) -> Decide:
+        hazards = self.fit.hazards(trace, rules.tick_seconds)
+        through_start = 1 - np.power(1 - hazards, rules.start_ticks)
+        return _Mix(self, trace, rules, through_start).decide
+
+
+class _Mix:
+    """Guards the block of ticks whose risks were computed last: they are computed for many ticks at once."""
+
+    def __init__(self, policy: LearnedPolicy, trace: SpotTrace, rules: ReplayRules, hazards: Floats) -> None:
+        self._policy, self._rules, self._hazards, self._regions = policy, rules, hazards, trace.regions
+        self._considered = _considered(len(trace.zones), rules.per_zone_limit)
+        self._spreads = _spreads(self._considered, rules.per_zone_limit)
+        self._all_zones = self._considered == len(trace.zones)
+        self._on_demand = np.arange(rules.want + 1)
+        self._price = rules.spot_price_share * self._spreads.sum(axis=1)[:, None] + self._on_demand
+        self._most = int(min(rules.want, self._considered * rules.per_zone_limit))
+        self._block_ticks = max(BLOCK_CELLS // (len(self._spreads) * (rules.want + 1)), 1)
+        self._block_start = -1
+        self._block: Floats = np.zeros(0)
+
+    def decide(self, seen: Standing) -> Order:
+        zones, shortfall = self._risk(seen)
+        room = np.array([seen.room[zone] for zone in zones])
+        held = np.array([seen.held[zone] for zone in zones])
+        possible = np.flatnonzero((self._spreads <= room).all(axis=1))
+        moves = np.maximum(self._spreads[possible] - held, 0).sum(axis=1)
+        emphasis = self._policy.emphasis
+        score = (
+            self._price[possible]
+            + emphasis.shortfall_weight * shortfall[possible]
+            + emphasis.hysteresis * moves[:, None]
+        )
+        # Rounded, so that a tie is one on every machine; the first is the one with fewer replicas.
+        best = int(np.argmin(np.round(score, 9)))
+        spread, on_demand = possible[best // len(self._on_demand)], best % len(self._on_demand)
+        wanted = [0] * len(seen.room)
+        for zone, count in zip(zones, self._spreads[spread].tolist(), strict=True):
+            wanted[zone] = count
+        return self._bridged(seen, wanted, int(on_demand))
+
+    def _risk(self, seen: Standing) -> tuple[Sequence[int], Floats]:
+        """The zones considered, and P(short) by spread and on-demand replicas."""
+        if not self._all_zones:
+            hazard = self._hazards[seen.tick]
+            # What is held counts as a little steadier, so that zones do not drop in and out of view.
+            by_hazard = sorted(range(len(hazard)), key=lambda zone: (hazard[zone] * (0.8 if seen.held[zone] else 1), zone))
+            zones = sorted(by_hazard[: self._considered])
+            return zones, self._shortfall(hazard[None, zones], [self._regions[zone] for zone in zones])[0]
+        offset = seen.tick % self._block_ticks
+        if seen.tick - offset != self._block_start:
+            self._block_start = seen.tick - offset
+            block = self._hazards[self._block_start : self._block_start + self._block_ticks]
+            self._block = self._shortfall(block, self._regions)
+        return range(len(seen.room)), self._block[offset]
+
+    def _shortfall(self, hazards: Floats, regions: Sequence[str]) -> Floats:
+        """P(survivors + on demand < wanted), shape (ticks, spreads, on-demand replicas)."""
+        chance = survivors(hazards, self._spreads, regions, self._policy.fit.shared_shock, self._most)
+        below = np.concatenate([np.zeros((*chance.shape[:2], 1)), np.cumsum(chance, axis=2)], axis=2)
+        needed = self._rules.want - self._on_demand
+        # More are needed than there can be: short for certain.
+        return np.where(needed > self._most, 1.0, below[..., np.minimum(needed, self._most)])
+
+    def _bridged(self, seen: Standing, wanted: list[int], on_demand: int) -> Order:
+        """With what has to stay until enough of the rest is ready: the steadiest spot first, it is cheaper."""
+        ready = sum(min(count, stands) for count, stands in zip(wanted, seen.ready, strict=True))
+        missing = self._rules.want - ready - min(on_demand, seen.on_demand_ready)
+        hazard = self._hazards[seen.tick]
+        for zone in sorted(range(len(wanted)), key=lambda one: (hazard[one], one)):
+            stays = min(max(seen.ready[zone] - wanted[zone], 0), max(missing, 0))
+            wanted[zone] += stays
+            missing -= stays
+        on_demand += min(max(seen.on_demand_ready - on_demand, 0), max(missing, 0))
+        return Order(wanted, on_demand)
+
+
+def _considered(zones: int, limit: int) -> int:
+    """How many zones can be combined without more than MOST_SPREADS spreads; at least one."""
+    count = 1
+    while count < zones and (limit + 1) ** (count + 1) <= MOST_SPREADS:
+        count += 1
+    return count
+
+
+def _spreads(zones: int, limit: int) -> Integers:
+    """Every spread of 0 to ``limit`` replicas over the zones, those with fewer replicas first."""
+    found = sorted(product(range(limit + 1), repeat=zones), key=lambda spread: (sum(spread), spread))
+    return np.array(found, dtype=np.int64)

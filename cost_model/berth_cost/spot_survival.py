@@ -1,0 +1,85 @@
+"""How many replicas of a spread survive: the distribution over zones whose losses come together within a region.
+
+Zones of a region share one draw with the probability ``shared_shock`` (then a zone is lost where the draw is below its
+hazard, so the shakiest go first) and draw by themselves otherwise; regions are independent. All replicas of a zone share
+its fate.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def survivors(hazards: Floats, spreads: Integers, regions: Sequence[str], shared_shock: float, most: int) -> Floats:
+    """P(exactly k replicas survive), shape (ticks, spreads, most + 1); the last entry is ``most`` or more.
+
+    ``hazards``: shape (ticks, zones). ``spreads``: replicas by zone, shape (spreads, zones).
+    """
+    total: Floats | None = None
+    for region in sorted(set(regions)):
+        zones = [index for index, name in enumerate(regions) if name == region]
+        local, which = np.unique(spreads[:, zones], axis=0, return_inverse=True)
+        by_region = _of_region(hazards[:, zones], local, shared_shock, most)[:, which.reshape(-1)]
+        total = by_region if total is None else _sum(total, by_region, most)
+    if total is None:
+        raise ValueError("there is no zone")
+    return total
+
+
+def _of_region(hazards: Floats, spreads: Integers, shared_shock: float, most: int) -> Floats:
+    apart = _independent(hazards, spreads, most)
+    if shared_shock == 0 or hazards.shape[1] == 1:
+        return apart
+    return (1 - shared_shock) * apart + shared_shock * _common_draw(hazards, spreads, most)
+
+
+def _independent(hazards: Floats, spreads: Integers, most: int) -> Floats:
+    shape = (len(hazards), len(spreads), most + 1)
+    chance = np.zeros(shape)
+    chance[..., 0] = 1.0
+    for zone in range(hazards.shape[1]):
+        survives = 1 - hazards[:, zone]
+        for count in range(1, int(spreads[:, zone].max(initial=0)) + 1):
+            rows = np.flatnonzero(spreads[:, zone] == count)
+            if len(rows):
+                before = chance[:, rows]
+                chance[:, rows] = before * (1 - survives)[:, None, None]
+                chance[:, rows] += _shifted(before, count, most) * survives[:, None, None]
+    return chance
+
+
+def _common_draw(hazards: Floats, spreads: Integers, most: int) -> Floats:
+    """One uniform draw for the region: between two neighbouring hazards, exactly the steadier zones survive."""
+    order = np.argsort(hazards, axis=1, kind="stable")
+    ranked = np.take_along_axis(hazards, order, axis=1)
+    # shape (ticks, spreads, zones): replicas of the j steadiest zones and of those steadier still
+    standing = np.minimum(np.cumsum(spreads.T[order].transpose(0, 2, 1), axis=2), most)
+    edges = np.concatenate([ranked, np.ones((len(ranked), 1))], axis=1)
+    chance = np.zeros((len(hazards), len(spreads), most + 1))
+    chance[..., 0] = edges[:, :1]
+    for rank in range(hazards.shape[1]):
+        mass = (edges[:, rank + 1] - edges[:, rank])[:, None]
+        for count in range(most + 1):
+            chance[..., count] += mass * (standing[..., rank] == count)
+    return chance
+
+
+def _shifted(chance: Floats, count: int, most: int) -> Floats:
+    moved = np.zeros_like(chance)
+    kept = max(most + 1 - count, 0)
+    if kept:
+        moved[..., count:] = chance[..., :kept]
+    moved[..., most] += chance[..., kept:].sum(axis=-1)
+    return moved
+
+
+def _sum(first: Floats, second: Floats, most: int) -> Floats:
+    total = np.zeros_like(first)
+    for one in range(most + 1):
+        for other in range(most + 1):
+            total[..., min(one + other, most)] += first[..., one] * second[..., other]
+    return total
