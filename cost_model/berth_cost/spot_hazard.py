@@ -10,7 +10,7 @@ more often than chance has it, at any level of hazard; between regions they do n
 with the probability ``shared_shock`` one common draw decides for all of its zones, otherwise each has its own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated
@@ -79,18 +79,21 @@ class HazardFit(Record):
             raise ValueError(f"coefficients must be those of the features; missing or unknown: {', '.join(wrong)}")
         return self
 
-    def hazards(self, trace: SpotTrace, tick_seconds: float) -> Floats:
-        """P(no capacity at the next tick), shape (ticks, zones), from the ticks up to that one; 1 where there is none.
 
-        With another length of tick, ages and half-lives are taken in time, and the hazard is rescaled to the tick.
-        """
-        ratio = tick_seconds / self.tick_seconds
-        log_odds = np.full(trace.nodes.shape, self.intercept)
-        for name, column in features(trace, ratio):
-            log_odds += self.coefficients[name] * column
-        per_fitted_tick = _logistic(log_odds)
-        hazard = 1 - np.power(1 - per_fitted_tick, ratio)
-        return np.where(trace.nodes > 0, hazard, 1.0)
+def hazards_of(
+    fits: Sequence[HazardFit], fit_of_tick: NDArray[np.int64], trace: SpotTrace, tick_seconds: float
+) -> Floats:
+    """P(no capacity at the next tick), shape (ticks, zones), from the ticks up to that one; 1 where there is none.
+
+    ``fit_of_tick``: which of the fits answers for each tick, shape (ticks,); they are of one length of tick. Where the
+    trace has another one, ages and half-lives are taken in time, and the hazard is rescaled to its tick.
+    """
+    ratio = tick_seconds / fits[0].tick_seconds
+    log_odds = np.zeros(trace.nodes.shape) + np.array([fit.intercept for fit in fits])[fit_of_tick][:, None]
+    for name, column in features(trace, ratio):
+        log_odds += np.array([fit.coefficients[name] for fit in fits])[fit_of_tick][:, None] * column
+    hazard = 1 - np.power(1 - _logistic(log_odds), ratio)
+    return np.where(trace.nodes > 0, hazard, 1.0)
 
 
 @cache

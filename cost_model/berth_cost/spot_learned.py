@@ -2,10 +2,10 @@
 
 At every tick it takes the mix of zones and on-demand replicas that is cheapest when a shortfall has a price::
 
-    spot price × spot replicas + on-demand replicas + weight × P(fewer than wanted survive a start) + hysteresis × moves
+    spot price × spot replicas + on-demand replicas + weight × P(too few survive a start) + hysteresis × moves
 
-The weight is the multiplier of Lagrange of "ready this often", found by replay on the days of the fit. What the mix does
-not contain but what is needed until the new replicas are ready is kept until then.
+The weight is the multiplier of Lagrange of "ready this often", found by replay on the days of the fit. What the mix
+does not contain but what is needed until the new replicas are ready is kept until then.
 """
 
 from collections.abc import Sequence
@@ -15,22 +15,25 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.spot_hazard import Emphasis, Floats, HazardFit
-from berth_cost.spot_replay import Decide, Order, ReplayRules, Standing
+from berth_cost.spot_hazard import Emphasis, Floats, HazardFit, hazards_of
+from berth_cost.spot_replay import Decide, Order, ReplayRules, Standing, day_of
 from berth_cost.spot_survival import survivors
 from berth_cost.spot_trace import SpotTrace
 
 MOST_SPREADS = 1024
-"""Spreads that are compared at a tick. Where zones allow more, only the zones least likely to be lost are considered."""
+"""Spreads compared at a tick. Where zones allow more, only the zones least likely to be lost are considered."""
 BLOCK_CELLS = 2_000_000
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedPolicy:
-    """``aim``: the percentage of ready ticks whose emphasis it takes from the fit."""
+    """``fits``: one for all days, or one for each day of the trace, fitted on others.
 
-    fit: HazardFit
+    ``aim``: the percentage of ready ticks whose emphasis it takes from the fit.
+    """
+
+    fits: tuple[HazardFit, ...]
     aim: str
 
     @property
@@ -39,26 +42,33 @@ class LearnedPolicy:
 
     @property
     def summary(self) -> str:
-        return f"learned hazards and spares, aimed at {self.aim} % ready"
+        return f"learned hazards, aimed at {self.aim} %"
 
     @property
     def emphasis(self) -> Emphasis:
-        return self.fit.emphasis[self.aim]
+        return self.fits[0].emphasis[self.aim]
 
     def begin(self, trace: SpotTrace, rules: ReplayRules) -> Decide:
-        hazards = self.fit.hazards(trace, rules.tick_seconds)
+        fit_of_tick = np.zeros(trace.ticks, dtype=np.int64)
+        if len(self.fits) > 1:
+            fit_of_tick = day_of(np.arange(trace.ticks), rules)
+        hazards = hazards_of(self.fits, fit_of_tick, trace, rules.tick_seconds)
         through_start = 1 - np.power(1 - hazards, rules.start_ticks)
-        return _Mix(self, trace, rules, through_start).decide
+        shared_shock = np.array([fit.shared_shock for fit in self.fits])[fit_of_tick]
+        return _Mix(self.emphasis, trace.regions, rules, through_start, shared_shock).decide
 
 
 class _Mix:
     """Guards the block of ticks whose risks were computed last: they are computed for many ticks at once."""
 
-    def __init__(self, policy: LearnedPolicy, trace: SpotTrace, rules: ReplayRules, hazards: Floats) -> None:
-        self._policy, self._rules, self._hazards, self._regions = policy, rules, hazards, trace.regions
-        self._considered = _considered(len(trace.zones), rules.per_zone_limit)
+    def __init__(
+        self, emphasis: Emphasis, regions: Sequence[str], rules: ReplayRules, hazards: Floats, shared_shock: Floats
+    ) -> None:
+        self._emphasis, self._regions, self._rules = emphasis, regions, rules
+        self._hazards, self._shared_shock = hazards, shared_shock
+        self._considered = _considered(len(regions), rules.per_zone_limit)
         self._spreads = _spreads(self._considered, rules.per_zone_limit)
-        self._all_zones = self._considered == len(trace.zones)
+        self._all_zones = self._considered == len(regions)
         self._on_demand = np.arange(rules.want + 1)
         self._price = rules.spot_price_share * self._spreads.sum(axis=1)[:, None] + self._on_demand
         self._most = int(min(rules.want, self._considered * rules.per_zone_limit))
@@ -72,11 +82,10 @@ class _Mix:
         held = np.array([seen.held[zone] for zone in zones])
         possible = np.flatnonzero((self._spreads <= room).all(axis=1))
         moves = np.maximum(self._spreads[possible] - held, 0).sum(axis=1)
-        emphasis = self._policy.emphasis
         score = (
             self._price[possible]
-            + emphasis.shortfall_weight * shortfall[possible]
-            + emphasis.hysteresis * moves[:, None]
+            + self._emphasis.shortfall_weight * shortfall[possible]
+            + self._emphasis.hysteresis * moves[:, None]
         )
         # Rounded, so that a tie is one on every machine; the first is the one with fewer replicas.
         best = int(np.argmin(np.round(score, 9)))
@@ -89,21 +98,25 @@ class _Mix:
     def _risk(self, seen: Standing) -> tuple[Sequence[int], Floats]:
         """The zones considered, and P(short) by spread and on-demand replicas."""
         if not self._all_zones:
-            hazard = self._hazards[seen.tick]
+            hazard = self._hazards[seen.tick].tolist()
             # What is held counts as a little steadier, so that zones do not drop in and out of view.
-            by_hazard = sorted(range(len(hazard)), key=lambda zone: (hazard[zone] * (0.8 if seen.held[zone] else 1), zone))
+            by_hazard = sorted(
+                range(len(hazard)), key=lambda zone: (hazard[zone] * (0.8 if seen.held[zone] else 1), zone)
+            )
             zones = sorted(by_hazard[: self._considered])
-            return zones, self._shortfall(hazard[None, zones], [self._regions[zone] for zone in zones])[0]
+            here = slice(seen.tick, seen.tick + 1)
+            regions = [self._regions[zone] for zone in zones]
+            return zones, self._shortfall(self._hazards[here, zones], self._shared_shock[here], regions)[0]
         offset = seen.tick % self._block_ticks
         if seen.tick - offset != self._block_start:
             self._block_start = seen.tick - offset
-            block = self._hazards[self._block_start : self._block_start + self._block_ticks]
-            self._block = self._shortfall(block, self._regions)
+            block = slice(self._block_start, self._block_start + self._block_ticks)
+            self._block = self._shortfall(self._hazards[block], self._shared_shock[block], self._regions)
         return range(len(seen.room)), self._block[offset]
 
-    def _shortfall(self, hazards: Floats, regions: Sequence[str]) -> Floats:
+    def _shortfall(self, hazards: Floats, shared_shock: Floats, regions: Sequence[str]) -> Floats:
         """P(survivors + on demand < wanted), shape (ticks, spreads, on-demand replicas)."""
-        chance = survivors(hazards, self._spreads, regions, self._policy.fit.shared_shock, self._most)
+        chance = survivors(hazards, self._spreads, regions, shared_shock, self._most)
         below = np.concatenate([np.zeros((*chance.shape[:2], 1)), np.cumsum(chance, axis=2)], axis=2)
         needed = self._rules.want - self._on_demand
         # More are needed than there can be: short for certain.

@@ -52,19 +52,19 @@ FIXED_POLICIES: tuple[FixedPolicy, ...] = (
     FixedPolicy("spot-only", "spot only, no fallback", lambda want: want, lambda want, held, ready: 0),
     FixedPolicy(
         "fallback",
-        "spot in all zones, on demand for what is not ready",
+        "on demand for what is not ready",
         lambda want: want,
         lambda want, held, ready: max(want - ready, 0),
     ),
     FixedPolicy(
         "spare-fallback",
-        "as fallback, with one spot replica more (as SpotHedge)",
+        "the same with a spot spare (SpotHedge)",
         lambda want: want + 1,
         lambda want, held, ready: max(want - ready, 0),
     ),
     FixedPolicy(
         "spare-filled",
-        "one spot replica more, filled by on demand where zones are short",
+        "a spare, on spot or on demand",
         lambda want: want + 1,
         lambda want, held, ready: max(min(want + 1 - held, want), want - ready),
     ),
@@ -93,7 +93,7 @@ def clairvoyant(trace: SpotTrace, rules: ReplayRules, ready_percent: float) -> P
     paid = rules.spot_price_share * spot_ticks + on_demand_ticks
     return PolicyReplay(
         name=f"clairvoyant-{ready_percent:g}",
-        summary=f"lower bound: the future known, {ready_percent:g} % ready",
+        summary=f"bound: the future known, {ready_percent:g} %",
         ready_share=significant_number(needed / trace.ticks),
         cost_share=significant_number(paid / (trace.ticks * rules.want)),
         preemptions_per_day=0.0,

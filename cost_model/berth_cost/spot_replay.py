@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from berth_cost.record import Record
@@ -139,36 +141,47 @@ class Tally:
         )
 
 
-def replay(policy: Policy, trace: SpotTrace, rules: ReplayRules) -> tuple[PolicyReplay, list[TickLog], list[bool]]:
-    """The result, every tick, and whether each tick lost a replica that was held."""
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One policy's replay: the result, every tick, and the replicas lost at each tick."""
+
+    result: PolicyReplay
+    log: Sequence[TickLog]
+    losses: Sequence[int]
+
+
+def replay(policy: Policy, trace: SpotTrace, rules: ReplayRules) -> Replayed:
+    """Replay one policy on a trace."""
     decide = policy.begin(trace, rules)
     fleet = _Fleet([[] for _ in trace.zones])
     log: list[TickLog] = []
-    preemptions = 0
-    lost_at: list[bool] = []
+    losses: list[int] = []
     for tick, nodes in enumerate(trace.nodes.tolist()):
         room = [min(count, rules.per_zone_limit) for count in nodes]
-        lost = _lose_and_age(fleet, room)
-        preemptions += lost
-        lost_at.append(lost > 0)
+        losses.append(_lose_and_age(fleet, room))
         order = decide(_standing(tick, room, fleet, rules))
         for zone, wanted in enumerate(order.spot):
             _resize(fleet.spot[zone], min(wanted, room[zone]))
         _resize(fleet.on_demand, order.on_demand)
         ready = _ready(fleet.on_demand, rules) + sum(_ready(ages, rules) for ages in fleet.spot)
         log.append(TickLog(tick, tuple(len(ages) for ages in fleet.spot), len(fleet.on_demand), ready))
-    return tally(log, preemptions, rules).result(policy, rules), log, lost_at
+    return Replayed(tally(log, losses, rules).result(policy, rules), log, losses)
 
 
-def tally(log: Sequence[TickLog], preemptions: int, rules: ReplayRules) -> Tally:
+def tally(log: Sequence[TickLog], losses: Sequence[int], rules: ReplayRules) -> Tally:
     """The sums of some ticks of a log."""
     return Tally(
         ticks=len(log),
         ready_ticks=sum(entry.ready >= rules.want for entry in log),
         spot_ticks=sum(sum(entry.spot) for entry in log),
         on_demand_ticks=sum(entry.on_demand for entry in log),
-        preemptions=preemptions,
+        preemptions=sum(losses),
     )
+
+
+def day_of(ticks: NDArray[np.int64], rules: ReplayRules) -> NDArray[np.int64]:
+    """The day of each tick: 86,400 s each, from the start of the trace."""
+    return np.floor_divide(ticks * rules.tick_seconds, SECONDS_PER_DAY).astype(np.int64)
 
 
 def tick_rows(logs: Mapping[str, Sequence[TickLog]], trace: SpotTrace) -> str:

@@ -1,8 +1,8 @@
 """How many replicas of a spread survive: the distribution over zones whose losses come together within a region.
 
-Zones of a region share one draw with the probability ``shared_shock`` (then a zone is lost where the draw is below its
-hazard, so the shakiest go first) and draw by themselves otherwise; regions are independent. All replicas of a zone share
-its fate.
+Zones of a region share one draw with the probability ``shared_shock`` (then a zone is lost where the draw is below
+its hazard, so the shakiest go first) and draw by themselves otherwise; regions are independent. All replicas of a zone
+share its fate.
 """
 
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def survivors(hazards: Floats, spreads: Integers, regions: Sequence[str], shared_shock: float, most: int) -> Floats:
+def survivors(hazards: Floats, spreads: Integers, regions: Sequence[str], shared_shock: Floats, most: int) -> Floats:
     """P(exactly k replicas survive), shape (ticks, spreads, most + 1); the last entry is ``most`` or more.
 
-    ``hazards``: shape (ticks, zones). ``spreads``: replicas by zone, shape (spreads, zones).
+    ``hazards``: shape (ticks, zones); ``shared_shock``: shape (ticks,); ``spreads``: replicas by zone, shape
+    (spreads, zones).
     """
     total: Floats | None = None
     for region in sorted(set(regions)):
@@ -30,11 +31,12 @@ def survivors(hazards: Floats, spreads: Integers, regions: Sequence[str], shared
     return total
 
 
-def _of_region(hazards: Floats, spreads: Integers, shared_shock: float, most: int) -> Floats:
+def _of_region(hazards: Floats, spreads: Integers, shared_shock: Floats, most: int) -> Floats:
     apart = _independent(hazards, spreads, most)
-    if shared_shock == 0 or hazards.shape[1] == 1:
+    if hazards.shape[1] == 1 or not shared_shock.any():
         return apart
-    return (1 - shared_shock) * apart + shared_shock * _common_draw(hazards, spreads, most)
+    shared = shared_shock[:, None, None]
+    return (1 - shared) * apart + shared * _common_draw(hazards, spreads, most)
 
 
 def _independent(hazards: Floats, spreads: Integers, most: int) -> Floats:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def write_spot_trace(trace: SpotTrace) -> str:
         edges = [0, *(np.flatnonzero(np.diff(nodes)) + 1).tolist(), trace.ticks]
         lines.extend(
             f"{zone},{trace.first_tick + start},{trace.first_tick + stop},{nodes[start]}"
-            for start, stop in zip(edges[:-1], edges[1:], strict=True)
+            for start, stop in pairwise(edges)
         )
     return "\n".join(lines) + "\n"
 
@@ -151,7 +152,7 @@ def _covered_once(runs: dict[str, list[_Run]], file: str) -> None:
     flaws = []
     for name, rows in runs.items():
         rows.sort(key=lambda run: (run.start, run.line))
-        for before, after in zip(rows[:-1], rows[1:], strict=True):
+        for before, after in pairwise(rows):
             if after.start < before.stop:
                 overlap = f"of {name} repeats ticks of line {before.line} (from {after.start})"
                 flaws.append(Flaw(file, f"line {after.line}", overlap))
