@@ -93,7 +93,7 @@ def hazards_of(
     for name, column in features(trace, ratio):
         log_odds += np.array([fit.coefficients[name] for fit in fits])[fit_of_tick][:, None] * column
     hazard = 1 - np.power(1 - _logistic(log_odds), ratio)
-    return np.where(trace.nodes > 0, hazard, 1.0)
+    return np.asarray(np.where(trace.nodes > 0, hazard, 1.0), dtype=np.float64)
 
 
 @cache
@@ -115,9 +115,10 @@ def features(trace: SpotTrace, ratio: float = 1.0) -> Iterable[tuple[str, Floats
     lost = np.zeros_like(up)
     lost[1:] = up[:-1] & ~up[1:]
     neighbour = _neighbours(trace.regions)
-    share_of = np.maximum(neighbour.sum(axis=0), 1)
-    neighbour_losses = (lost @ neighbour) / share_of
-    neighbours_up = (up @ neighbour) / share_of
+    count = neighbour.sum(axis=0)
+    # A zone alone in its region has neighbours that do as they typically do.
+    neighbour_losses = np.where(count > 0, (lost @ neighbour) / np.maximum(count, 1), TYPICAL_LOSS_RATE)
+    neighbours_up = np.where(count > 0, (up @ neighbour) / np.maximum(count, 1), TYPICAL_UP_SHARE)
     age = np.rint(_ages(up) * ratio)
     log_age = np.log1p(age)
     for young in range(1, YOUNG_TICKS + 1):
@@ -128,7 +129,7 @@ def features(trace: SpotTrace, ratio: float = 1.0) -> Iterable[tuple[str, Floats
         yield f"upShare{half_life}", _moving_average(up, half_life / ratio, TYPICAL_UP_SHARE)
     for half_life in LOSS_HALF_LIVES:
         yield f"losses{half_life}", np.sqrt(_moving_average(lost, half_life / ratio, TYPICAL_LOSS_RATE))
-    yield "neighbourLostNow", (neighbour_losses > 0).astype(float)
+    yield "neighbourLostNow", ((lost @ neighbour) > 0).astype(float)
     for half_life in REGION_HALF_LIVES:
         average = _moving_average(neighbour_losses, half_life / ratio, TYPICAL_LOSS_RATE)
         yield f"neighbourLosses{half_life}", np.sqrt(average)

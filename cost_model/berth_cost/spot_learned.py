@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from berth_cost.spot_hazard import Emphasis, Floats, HazardFit, hazards_of
 from berth_cost.spot_replay import Decide, Order, ReplayRules, Standing, day_of
-from berth_cost.spot_survival import survivors
+from berth_cost.spot_survival import Spreads
 from berth_cost.spot_trace import SpotTrace
 
-MOST_SPREADS = 1024
-"""Spreads compared at a tick. Where zones allow more, only the zones least likely to be lost are considered."""
-BLOCK_CELLS = 2_000_000
+MOST_SPREADS, FEWER_SPREADS = 1024, 128
+"""Spreads compared at a tick. Where the zones allow more than the first, only those zones that are least likely to be
+lost are considered, as many as give no more than the second: these risks cannot be computed for many ticks at once."""
+BLOCK_CELLS = 200_000
 Integers = NDArray[np.int64]
 
 
@@ -66,9 +67,11 @@ class _Mix:
     ) -> None:
         self._emphasis, self._regions, self._rules = emphasis, regions, rules
         self._hazards, self._shared_shock = hazards, shared_shock
-        self._considered = _considered(len(regions), rules.per_zone_limit)
+        self._all_zones = (rules.per_zone_limit + 1) ** len(regions) <= MOST_SPREADS
+        self._considered = len(regions) if self._all_zones else _considered(rules.per_zone_limit)
         self._spreads = _spreads(self._considered, rules.per_zone_limit)
-        self._all_zones = self._considered == len(regions)
+        self._fitting: dict[tuple[int, ...], tuple[Integers, Integers, Floats]] = {}
+        self._over: dict[tuple[str, ...], Spreads] = {}
         self._on_demand = np.arange(rules.want + 1)
         self._price = rules.spot_price_share * self._spreads.sum(axis=1)[:, None] + self._on_demand
         self._most = int(min(rules.want, self._considered * rules.per_zone_limit))
@@ -78,14 +81,11 @@ class _Mix:
 
     def decide(self, seen: Standing) -> Order:
         zones, shortfall = self._risk(seen)
-        room = np.array([seen.room[zone] for zone in zones])
+        possible, spreads, price = self._possible(tuple(seen.room[zone] for zone in zones))
         held = np.array([seen.held[zone] for zone in zones])
-        possible = np.flatnonzero((self._spreads <= room).all(axis=1))
-        moves = np.maximum(self._spreads[possible] - held, 0).sum(axis=1)
+        moves = np.maximum(spreads - held, 0).sum(axis=1)
         score = (
-            self._price[possible]
-            + self._emphasis.shortfall_weight * shortfall[possible]
-            + self._emphasis.hysteresis * moves[:, None]
+            price + self._emphasis.shortfall_weight * shortfall[possible] + self._emphasis.hysteresis * moves[:, None]
         )
         # Rounded, so that a tie is one on every machine; the first is the one with fewer replicas.
         best = int(np.argmin(np.round(score, 9)))
@@ -94,6 +94,14 @@ class _Mix:
         for zone, count in zip(zones, self._spreads[spread].tolist(), strict=True):
             wanted[zone] = count
         return self._bridged(seen, wanted, int(on_demand))
+
+    def _possible(self, room: tuple[int, ...]) -> tuple[Integers, Integers, Floats]:
+        """The spreads that fit, by index and by zone, and their price by on-demand replicas."""
+        found = self._fitting.get(room)
+        if found is None:
+            index = np.flatnonzero((self._spreads <= np.array(room)).all(axis=1))
+            found = self._fitting[room] = (index, self._spreads[index], self._price[index])
+        return found
 
     def _risk(self, seen: Standing) -> tuple[Sequence[int], Floats]:
         """The zones considered, and P(short) by spread and on-demand replicas."""
@@ -116,7 +124,10 @@ class _Mix:
 
     def _shortfall(self, hazards: Floats, shared_shock: Floats, regions: Sequence[str]) -> Floats:
         """P(survivors + on demand < wanted), shape (ticks, spreads, on-demand replicas)."""
-        chance = survivors(hazards, self._spreads, regions, shared_shock, self._most)
+        key = tuple(regions)
+        if key not in self._over:
+            self._over[key] = Spreads.over(self._spreads, key)
+        chance = self._over[key].survivors(hazards, shared_shock, self._most)
         below = np.concatenate([np.zeros((*chance.shape[:2], 1)), np.cumsum(chance, axis=2)], axis=2)
         needed = self._rules.want - self._on_demand
         # More are needed than there can be: short for certain.
@@ -135,10 +146,10 @@ class _Mix:
         return Order(wanted, on_demand)
 
 
-def _considered(zones: int, limit: int) -> int:
-    """How many zones can be combined without more than MOST_SPREADS spreads; at least one."""
+def _considered(limit: int) -> int:
+    """How many zones can be combined without more than FEWER_SPREADS spreads; at least one."""
     count = 1
-    while count < zones and (limit + 1) ** (count + 1) <= MOST_SPREADS:
+    while (limit + 1) ** (count + 1) <= FEWER_SPREADS:
         count += 1
     return count
 

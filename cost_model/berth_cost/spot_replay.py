@@ -181,7 +181,7 @@ def tally(log: Sequence[TickLog], losses: Sequence[int], rules: ReplayRules) -> 
 
 def day_of(ticks: NDArray[np.int64], rules: ReplayRules) -> NDArray[np.int64]:
     """The day of each tick: 86,400 s each, from the start of the trace."""
-    return np.floor_divide(ticks * rules.tick_seconds, SECONDS_PER_DAY).astype(np.int64)
+    return np.asarray(ticks * rules.tick_seconds // SECONDS_PER_DAY, dtype=np.int64)
 
 
 def tick_rows(logs: Mapping[str, Sequence[TickLog]], trace: SpotTrace) -> str:

@@ -6,6 +6,8 @@ share its fate.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +16,42 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def survivors(hazards: Floats, spreads: Integers, regions: Sequence[str], shared_shock: Floats, most: int) -> Floats:
-    """P(exactly k replicas survive), shape (ticks, spreads, most + 1); the last entry is ``most`` or more.
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """The distinct spreads within one region, and which of them each spread has."""
 
-    ``hazards``: shape (ticks, zones); ``shared_shock``: shape (ticks,); ``spreads``: replicas by zone, shape
-    (spreads, zones).
-    """
-    total: Floats | None = None
-    for region in sorted(set(regions)):
-        zones = [index for index, name in enumerate(regions) if name == region]
-        local, which = np.unique(spreads[:, zones], axis=0, return_inverse=True)
-        by_region = _of_region(hazards[:, zones], local, shared_shock, most)[:, which.reshape(-1)]
-        total = by_region if total is None else _sum(total, by_region, most)
-    if total is None:
-        raise ValueError("there is no zone")
-    return total
+    zones: tuple[int, ...]
+    spreads: Integers
+    of_spread: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Spreads:
+    """Ways to spread replicas over zones: ``replicas``, shape (spreads, zones)."""
+
+    replicas: Integers
+    regions: tuple[_Region, ...]
+
+    @classmethod
+    def over(cls, replicas: Integers, regions: Sequence[str]) -> "Spreads":
+        """``regions``: that of each zone."""
+        parts = []
+        for region in sorted(set(regions)):
+            zones = tuple(index for index, name in enumerate(regions) if name == region)
+            distinct, of_spread = np.unique(replicas[:, zones], axis=0, return_inverse=True)
+            parts.append(_Region(zones, distinct, of_spread.reshape(-1)))
+        return cls(replicas, tuple(parts))
+
+    def survivors(self, hazards: Floats, shared_shock: Floats, most: int) -> Floats:
+        """P(exactly k replicas survive), shape (ticks, spreads, most + 1); the last entry is ``most`` or more.
+
+        ``hazards``: P(loss) of each zone, shape (ticks, zones); ``shared_shock``: shape (ticks,).
+        """
+        by_region = [
+            _of_region(hazards[:, region.zones], region.spreads, shared_shock, most)[:, region.of_spread]
+            for region in self.regions
+        ]
+        return reduce(lambda total, region: _sum(total, region, most), by_region)
 
 
 def _of_region(hazards: Floats, spreads: Integers, shared_shock: Floats, most: int) -> Floats:
