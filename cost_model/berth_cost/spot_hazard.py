@@ -55,10 +55,13 @@ class Emphasis(Record):
 
     ``shortfall_weight``: a tick short of ready replicas counts as that many replica-ticks on demand.
     ``hysteresis``: a zone not yet held counts as that much dearer, in replica-ticks on demand.
+    ``shock_weight``: how much of the measured ``shared_shock`` counts. One draw for a whole region is too gloomy about
+    three zones at once, which replays show and pairs do not.
     """
 
     shortfall_weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     hysteresis: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    shock_weight: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
 class HazardFit(Record):
@@ -207,7 +210,7 @@ def _newton(design: Floats, lost: Floats, ridge: float) -> Floats:
         if before - after < 1e-4:
             break
         before = after
-    return weights
+    return np.asarray(weights, dtype=np.float64)
 
 
 def _shared_shock(sample: HazardSample, predicted: Floats, regions: tuple[str, ...]) -> float:
@@ -259,6 +262,6 @@ def _moving_average(values: NDArray[np.generic], half_life: float, start: float)
 
 def _neighbours(regions: tuple[str, ...]) -> NDArray[np.float64]:
     names = np.array(regions)
-    same = (names[:, None] == names[None, :]).astype(float)
+    same = np.asarray(names[:, None] == names[None, :], dtype=np.float64)
     np.fill_diagonal(same, 0.0)
     return same

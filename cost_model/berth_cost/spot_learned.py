@@ -55,7 +55,7 @@ class LearnedPolicy:
             fit_of_tick = day_of(np.arange(trace.ticks), rules)
         hazards = hazards_of(self.fits, fit_of_tick, trace, rules.tick_seconds)
         through_start = 1 - np.power(1 - hazards, rules.start_ticks)
-        shared_shock = np.array([fit.shared_shock for fit in self.fits])[fit_of_tick]
+        shared_shock = np.array([fit.shared_shock for fit in self.fits])[fit_of_tick] * self.emphasis.shock_weight
         return _Mix(self.emphasis, trace.regions, rules, through_start, shared_shock).decide
 
 

@@ -207,6 +207,14 @@ def replicas_suffice(matter: Matter) -> Check:
 # --- is there room, bought as the workload wants -------------------------------------------------------------------
 
 
+def availability_is_reached(matter: Matter, groups: Groups) -> Check:
+    """Percent of the time with enough replicas, of the best crew within the bounds, against what is asked."""
+    lots = matter.lots
+    asked = np.array([_or_nan(one.availability_percent) for one in lots.workloads])[lots.workload]
+    reached = groups.availability[groups.of_lot]
+    return Check(~(reached < asked), reached, asked)
+
+
 def spot_share_is_kept(matter: Matter, groups: Groups) -> Check:
     """Share of spot replicas if all went there, in percent, against what share and base leave of them.
 
@@ -257,6 +265,7 @@ FITNESS_CHECKS: tuple[tuple[Constraint, Callable[[Matter], Check]], ...] = (
 )
 
 ROOM_CHECKS: tuple[tuple[Constraint, Callable[[Matter, Groups], Check]], ...] = (
+    (Constraint.AVAILABILITY, availability_is_reached),
     (Constraint.SPOT_SHARE, spot_share_is_kept),
     (Constraint.CAPACITY, pools_have_room),
 )
@@ -301,6 +310,10 @@ def _table_by(
             found = known[key(workload)] = row(workload)
         table[index, :width] = found
     return table
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _matrix(rows: list[list[bool]]) -> Booleans:

@@ -28,6 +28,7 @@ class Constraint(StrEnum):
     CONTEXT = "context"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    AVAILABILITY = "availability"
     SPOT_SHARE = "spot-share"
     CAPACITY = "capacity"
     BUDGET = "budget"
@@ -119,6 +120,8 @@ class Decision(Record):
     waiting_for_capacity: bool = False
     """Not placed, but only because capacity is short now: it may come right by itself."""
     prediction: Prediction | None = None
+    availability_percent: float | None = None
+    """How often enough replicas stand; None where ``objectives.availabilityPercent`` asks for nothing."""
     cost: Cost | None = None
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Rejection, ...] = ()

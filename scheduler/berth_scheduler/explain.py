@@ -17,6 +17,7 @@ from berth_scheduler.wording import (
     model_metric,
     number,
     objective_name,
+    percent,
 )
 
 
@@ -158,6 +159,8 @@ def _asked(workload: Workload) -> Iterator[ObjectiveLine]:
         yield ObjectiveLine(name=objective_name(ask.metric, ask.statistic), asked=f"≤ {duration(ask.limit_seconds)}")
     if workload.quality is not None:
         yield ObjectiveLine(name=f"quality {workload.quality.metric}", asked=_asked_quality(workload))
+    if workload.availability_percent is not None:
+        yield ObjectiveLine(name="availability", asked=f"≥ {percent(workload.availability_percent)}")
     yield ObjectiveLine(name="throughput", asked=f"{number(workload.traffic.requests_per_second, 4)}/s")
     if workload.budget_usd_per_month is not None:
         yield ObjectiveLine(name="budget", asked=f"≤ {dollars(workload.budget_usd_per_month)}/month")
@@ -175,6 +178,8 @@ def _answers(decision: Decision, workload: Workload) -> Iterator[dict[str, objec
         yield _latency(prediction, model_metric(workload, ask.metric), ask.statistic, ask.limit_seconds)
     if workload.quality is not None:
         yield _quality(decision, workload)
+    if workload.availability_percent is not None:
+        yield _availability(decision, workload.availability_percent)
     yield _throughput(prediction, workload)
     if workload.budget_usd_per_month is not None:
         yield _budget(decision.cost, workload.budget_usd_per_month)
@@ -209,6 +214,16 @@ def _quality(decision: Decision, workload: Workload) -> dict[str, object]:
         return {}
     holds = quality.score >= least_score(workload)
     return {"predicted": str(quality.score), "evidence": quality.evidence.lower(), "holds": holds}
+
+
+def _availability(decision: Decision, asked: float) -> dict[str, object]:
+    if decision.availability_percent is None:
+        return {}
+    return {
+        "predicted": percent(decision.availability_percent),
+        "evidence": "failure rates",
+        "holds": decision.availability_percent >= asked,
+    }
 
 
 def _throughput(prediction: Prediction | None, workload: Workload) -> dict[str, object]:

@@ -24,6 +24,7 @@ from berth_scheduler.wording import (
     model_metric,
     number,
     objective_name,
+    percent,
     plural,
     unit_name,
 )
@@ -287,6 +288,14 @@ def _throughput(missed: Missed) -> Told:
     return Told(f"{load} is too much: it needs {needed} (replicas.maximum)")
 
 
+def _availability(missed: Missed) -> Told:
+    value, limit = missed.miss.value, missed.miss.limit
+    return Told(
+        f"enough replicas stand {percent(value)} < {percent(limit)} of the time with ≤"
+        f" {plural(missed.workload.maximum_replicas, 'replica')} (replicas.maximum): allow steadier capacity types"
+    )
+
+
 def _spot_share(missed: Missed) -> Told:
     spot, allowed = missed.workload.spot, missed.workload.placement.capacity_types
     if all(kind is CapacityType.SPOT for kind in allowed):
@@ -327,6 +336,7 @@ MESSAGES: dict[Constraint, Callable[[Missed], Told]] = {
     Constraint.CONTEXT: _context,
     Constraint.LATENCY: _latency,
     Constraint.THROUGHPUT: _throughput,
+    Constraint.AVAILABILITY: _availability,
     Constraint.SPOT_SHARE: _spot_share,
     Constraint.CAPACITY: _capacity,
     Constraint.BUDGET: _budget,

@@ -170,6 +170,8 @@ class Workload(Record):
     traffic: Traffic
     latency: tuple[LatencyObjective, ...] = ()
     quality: QualityObjective | None = None
+    availability_percent: float | None = None
+    """Of the time with enough replicas for the rate."""
     placement: Placement = Placement()
     priority: int = 0
     minimum_replicas: int = 1
