@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from berth_cost.spot_replay import Replay
 from berth_operator.cli.comparison import PlanComparison
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
@@ -19,6 +20,7 @@ RECORDS: dict[str, type[BaseModel]] = {
     "plan-comparison": PlanComparison,
     "explanation": Explanation,
     "snapshot": Snapshot,
+    "cost-replay": Replay,
 }
 """By file name without suffix."""
 
