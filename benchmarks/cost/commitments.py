@@ -60,30 +60,33 @@ def rows(rate: Floats, spot_share: float) -> list[tuple[str, int, float]]:
     ]
 
 
-def show(title: str, found: list[tuple[str, int, float]]) -> None:
+def show(title: str, found: list[tuple[str, int, float]]) -> bool:
+    """Prints the table; whether the goal is reached."""
     peak, best, ours = found[0][2], found[-1][2], found[-2][2]
     print(f"\n{title}\n{'':<36} {'committed':>9} {'USD/h':>8} {'of peak':>8} {'over best':>10}")
     for name, committed, hourly in found:
         shares = f"{hourly / peak * 100:>7.1f}% {(hourly / best - 1) * 100:>9.1f}%"
         print(f"{name:<36} {committed:>9} {hourly:>8.2f} {shares}")
     over, saved = (ours / best - 1) * 100, (1 - ours / peak) * 100
-    verdict = "reached" if over <= GOAL_PERCENT and saved >= GOAL_SAVING_PERCENT else "MISSED"
+    reached = over <= GOAL_PERCENT and saved >= GOAL_SAVING_PERCENT
     goal = f"≤ {GOAL_PERCENT:.0f} % over the best, ≥ {GOAL_SAVING_PERCENT:.0f} % below static peak"
-    print(f"goal {goal}: {over:.1f} %, {saved:.1f} %: {verdict}")
+    print(f"goal {goal}: {over:.1f} %, {saved:.1f} %: {'reached' if reached else 'MISSED'}")
+    return reached
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="FOLDER")
     data: Path = parser.parse_args().data
+    reached = True
     for service in SERVICES:
         rate = requests_per_minute(data, service)
         if rate is None:
             print(f"skipped: the trace of {service} is not there; say where the traces are with --data")
             continue
         for share in (0.7, 0.0):
-            show(f"{service}, at most {share * 100:.0f} % on spot", rows(rate, share))
-    return 0
+            reached &= show(f"{service}, at most {share * 100:.0f} % on spot", rows(rate, share))
+    return int(not reached)
 
 
 if __name__ == "__main__":
