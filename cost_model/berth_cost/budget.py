@@ -60,7 +60,7 @@ def budget_state(hourly_usd: Sequence[Decimal], expected_usd: Sequence[Decimal],
     """
     if budget_usd <= 0:
         raise ValueError(f"a budget must be above 0 USD, not {budget_usd}")
-    if any(usd < 0 or not usd.is_finite() for usd in (*hourly_usd, *expected_usd)):
+    if any(not usd.is_finite() or usd < 0 for usd in (*hourly_usd, *expected_usd)):
         raise ValueError("spend must be finite and not negative: a credit is no spend")
     spent = sum(hourly_usd, Decimal(0))
     forecast = spent + sum(expected_usd, Decimal(0))

@@ -4,16 +4,16 @@ Cost is the sum over kinds (an instance type bought one way) of rate × quantity
 move has its own watch, so that an alarm says why:
 
 - *rate*: the price of a kind against its own median of the last day. Prices are set, not drawn: a small step is one.
-- *use*: quantity a request against what is usual at this time of the day, as a robust z-score of the logarithm,
-  0.6745 · (x − median) / MAD (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993). Where traffic is not
-  known, quantity itself.
+- *use*: quantity a request of the busiest of the last windows (capacity follows peaks) against what is usual at this
+  time of the day, as a robust z-score of the logarithm, 0.6745 · (x − median) / MAD (Iglewicz and Hoaglin, How to
+  Detect and Handle Outliers, 1993). Where traffic is not known, quantity itself.
 - *mix*: the price of an average unit at reference rates: the same units bought another way.
 
 An alarm is raised once and again only after the watch was quiet for a while.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import exp, log
@@ -77,6 +77,10 @@ class Sensitivity:
     mix_factor: float = 1.15
     least_z: float = 3.5
     """Of use and mix, beside the factor: 3.5 as Iglewicz and Hoaglin recommend."""
+    settling_windows: int = 3
+    """For how long capacity stays when traffic has gone: use is judged against the busiest of these."""
+    least_usd_share: float = 0.15
+    """Of what a window usually costs: use and mix that move less money are not told."""
     quiet_windows: int = 6
     """Before a watch that raised an alarm may raise the next."""
     days: int = 7
@@ -92,12 +96,15 @@ class CostWatch:
         self._rates: dict[str, deque[float]] = {}
         self._unit_use: deque[float | None] = deque(maxlen=sensitivity.days * sensitivity.windows_per_day + 2)
         self._unit_price: deque[float | None] = deque(maxlen=sensitivity.days * sensitivity.windows_per_day + 2)
+        self._requests: deque[float | None] = deque(maxlen=sensitivity.settling_windows)
+        self._usd: deque[float] = deque(maxlen=sensitivity.windows_per_day)
         self._quiet_from: dict[tuple[Cause, str | None], int] = {}
 
     def observe(self, window: Window) -> list[Anomaly]:
         """The alarms that one more window raises, judged by the windows before it."""
         usual = {kind: median(rates) for kind, rates in self._rates.items()}
-        unit_use, unit_price = _unit_use(window), _unit_price(window, usual)
+        self._requests.append(window.requests)
+        unit_use, unit_price = _unit_use(window, self._requests), _unit_price(window, usual)
         alarms = [
             *self._rate_alarms(window, usual),
             *self._alarm(window, Cause.USE, self._unit_use, unit_use),
@@ -108,6 +115,7 @@ class CostWatch:
             self._quiet_from[alarm.cause, alarm.kind] = self._seen + self._sensitivity.quiet_windows
         for kind, rate in window.rate.items():
             self._rates.setdefault(kind, deque(maxlen=self._sensitivity.windows_per_day)).append(rate)
+        self._usd.append(window.usd)
         self._unit_use.append(unit_use)
         self._unit_price.append(unit_price)
         self._seen += 1
@@ -134,7 +142,10 @@ class CostWatch:
         if abs(beyond) < log(least) or 0.6745 * abs(beyond) / max(spread, 0.02) < self._sensitivity.least_z:
             return []
         factor = exp(beyond)
-        return [Anomaly(self._seen, cause, None, factor, window.usd * (1 - 1 / factor))]
+        usd = window.usd * (1 - 1 / factor)
+        if abs(usd) < self._sensitivity.least_usd_share * median(self._usd):
+            return []
+        return [Anomaly(self._seen, cause, None, factor, usd)]
 
 
 def anomalies(windows: Sequence[Window], sensitivity: Sensitivity) -> list[Anomaly]:
@@ -143,9 +154,11 @@ def anomalies(windows: Sequence[Window], sensitivity: Sensitivity) -> list[Anoma
     return [alarm for window in windows for alarm in watch.observe(window)]
 
 
-def _unit_use(window: Window) -> float | None:
-    """Logarithm of quantity a request, or of quantity; None where there is nothing to divide."""
-    divisor = 1.0 if window.requests is None else window.requests
+def _unit_use(window: Window, requests: Iterable[float | None]) -> float | None:
+    """Logarithm of quantity a request of the busiest of the last windows, or of quantity where traffic is not known;
+    None where there is nothing to divide."""
+    known = [one for one in requests if one is not None]
+    divisor = 1.0 if window.requests is None else max(known)
     return log(window.units / divisor) if window.units > 0 and divisor > 0 else None
 
 
