@@ -20,7 +20,7 @@ from berth_cost.spot_replay import Decide, Order, ReplayRules, Standing, day_of
 from berth_cost.spot_survival import Spreads
 from berth_cost.spot_trace import SpotTrace
 
-MOST_SPREADS, FEWER_SPREADS = 1024, 128
+MOST_SPREADS, FEWER_SPREADS = 1024, 256
 """Spreads compared at a tick. Where the zones allow more than the first, only those zones that are least likely to be
 lost are considered, as many as give no more than the second: these risks cannot be computed for many ticks at once."""
 BLOCK_CELLS = 200_000
@@ -67,14 +67,15 @@ class _Mix:
     ) -> None:
         self._emphasis, self._regions, self._rules = emphasis, regions, rules
         self._hazards, self._shared_shock = hazards, shared_shock
-        self._all_zones = (rules.per_zone_limit + 1) ** len(regions) <= MOST_SPREADS
-        self._considered = len(regions) if self._all_zones else _considered(rules.per_zone_limit)
-        self._spreads = _spreads(self._considered, rules.per_zone_limit)
+        levels = _levels(rules)
+        self._all_zones = len(levels) ** len(regions) <= MOST_SPREADS
+        self._considered = len(regions) if self._all_zones else _considered(len(levels))
+        self._spreads = _spreads(self._considered, levels)
         self._fitting: dict[tuple[int, ...], tuple[Integers, Integers, Floats]] = {}
         self._over: dict[tuple[str, ...], Spreads] = {}
         self._on_demand = np.arange(rules.want + 1)
         self._price = rules.spot_price_share * self._spreads.sum(axis=1)[:, None] + self._on_demand
-        self._most = int(min(rules.want, self._considered * rules.per_zone_limit))
+        self._most = int(min(rules.want, self._spreads.sum(axis=1).max()))
         self._block_ticks = max(BLOCK_CELLS // (len(self._spreads) * (rules.want + 1)), 1)
         self._block_start = -1
         self._block: Floats = np.zeros(0)
@@ -146,15 +147,21 @@ class _Mix:
         return Order(wanted, on_demand)
 
 
-def _considered(limit: int) -> int:
+def _levels(rules: ReplayRules) -> tuple[int, ...]:
+    """Replicas that one zone may be given: none, one, two, half of what may be useful there, all of it."""
+    most = min(rules.per_zone_limit, rules.want)
+    return tuple(sorted({0, 1, min(2, most), -(-most // 2), most}))
+
+
+def _considered(levels: int) -> int:
     """How many zones can be combined without more than FEWER_SPREADS spreads; at least one."""
     count = 1
-    while (limit + 1) ** (count + 1) <= FEWER_SPREADS:
+    while levels ** (count + 1) <= FEWER_SPREADS:
         count += 1
     return count
 
 
-def _spreads(zones: int, limit: int) -> Integers:
-    """Every spread of 0 to ``limit`` replicas over the zones, those with fewer replicas first."""
-    found = sorted(product(range(limit + 1), repeat=zones), key=lambda spread: (sum(spread), spread))
+def _spreads(zones: int, levels: Sequence[int]) -> Integers:
+    """Every spread of the levels over the zones, those with fewer replicas first."""
+    found = sorted(product(levels, repeat=zones), key=lambda spread: (sum(spread), spread))
     return np.array(found, dtype=np.int64)

@@ -136,6 +136,16 @@ def test_with_more_zones_than_can_be_combined_the_steadiest_are_considered() -> 
     assert result.cost_share < 0.45
 
 
+@pytest.mark.parametrize(("want", "limit"), [(2, 2), (6, 4), (20, 64)])
+def test_several_replicas_a_zone_are_spread_and_kept_ready(want: int, limit: int) -> None:
+    steady = shaky_trace(300)
+    trace = replace(steady, nodes=steady.nodes * limit)
+    rules = ReplayRules(want=want, per_zone_limit=limit)
+    result = replay(LearnedPolicy((built_in_fit(),), "99"), trace, rules).result
+    assert result.ready_share > 0.95
+    assert result.cost_share < 0.6
+
+
 def test_a_fit_on_other_days_learns_which_ages_are_lost() -> None:
     # Capacity that always lasts exactly five ticks and is away for three.
     column = ("11111000" * 60)[:443]
