@@ -208,11 +208,14 @@ def replicas_suffice(matter: Matter) -> Check:
 
 
 def availability_is_reached(matter: Matter, groups: Groups) -> Check:
-    """Percent of the time with enough replicas, of the best crew within the bounds, against what is asked."""
+    """Percent of the time with enough replicas, of the best crew within the bounds, against what is asked; of spot that
+    the best crew has none of, what it would be with as much of it as its share allows."""
     lots = matter.lots
     asked = np.array([_or_nan(one.availability_percent) for one in lots.workloads])[lots.workload]
-    reached = groups.availability[groups.of_lot]
-    return Check(~(reached < asked), reached, asked)
+    reached, unguarded = groups.availability[groups.of_lot], groups.unguarded[groups.of_lot]
+    left_out = lots.supply.spot[lots.offer] & (groups.steady >= groups.replicas)[groups.of_lot] & (unguarded < asked)
+    out_of_reach = reached < asked
+    return Check(~out_of_reach & ~left_out, np.where(out_of_reach, reached, unguarded), asked)
 
 
 def spot_share_is_kept(matter: Matter, groups: Groups) -> Check:

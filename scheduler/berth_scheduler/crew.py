@@ -28,11 +28,15 @@ MOST_SPARES = 16
 
 
 class Crew(NamedTuple):
-    """``availability_percent``: how often enough of it stand; None where nothing is asked or nothing could hold it."""
+    """``availability_percent``: how often enough of it stand; None where nothing is asked or nothing could hold it.
+
+    ``unguarded_percent``: how often enough of a crew without spares would, with as much spot as its share allows.
+    """
 
     replicas: int
     steady: int
     availability_percent: float | None = None
+    unguarded_percent: float | None = None
 
 
 class Berthing(NamedTuple):
@@ -85,9 +89,11 @@ def crew_of(workload: Workload, carrying: int, needed: int, berthing: Berthing) 
     if aim is None or needed == 0 or berthing == Berthing(None, None):
         return Crew(needed, steady_of(workload, needed))
     found = _cheapest(range(needed, max(needed, workload.maximum_replicas) + 1), carrying, workload.spot, aim, berthing)
+    fewest = _fewest_steady(needed, workload.spot, berthing)
+    unguarded = None if fewest is None else _percent(carrying, needed, fewest, berthing)
     if found.replicas:
-        return found
-    return Crew(needed, steady_of(workload, needed), found.availability_percent)
+        return found._replace(unguarded_percent=unguarded)
+    return Crew(needed, steady_of(workload, needed), found.availability_percent, unguarded)
 
 
 def standing_percent(

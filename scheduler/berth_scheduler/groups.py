@@ -68,7 +68,8 @@ class Groups:
     Arrays over lots: ``of_lot`` (the group), ``counts`` (still passing), ``slots`` (replicas that fit there),
     ``single_node``. Arrays over groups: ``carrying``: replicas that carry the rate; ``needed``: those, at least
     the minimum; ``replicas``: with spares, and ``steady``: how many of them may not be spot; ``availability``: percent
-    of the time with enough of them to carry the rate, nan where nothing is asked.
+    of the time with enough of them to carry the rate, nan where nothing is asked; ``unguarded``: without spares and
+    with as much spot as its share allows.
     """
 
     of_lot: Integers
@@ -80,6 +81,7 @@ class Groups:
     replicas: Floats
     steady: Floats
     availability: Floats
+    unguarded: Floats
 
     def sum(self, values: Floats) -> Floats:
         """Over the passing lots of each group (groups,)."""
@@ -97,15 +99,24 @@ def groups_of(matter: Matter, passes: Booleans) -> Groups:
     needed, steady = _of_groups(replicas_of_lots(matter), of_lot, count), np.zeros(count)
     carrying = _of_groups(carrying_replicas(matter), of_lot, count)
     steady[of_lot] = steady_replicas(lots, needed[of_lot])
-    replicas, availability = needed.copy(), np.full(count, np.nan)
+    replicas, availability, unguarded = needed.copy(), np.full(count, np.nan), np.full(count, np.nan)
     for group, crew in _crews(lots, of_lot, passes, carrying, needed):
         availability[group] = np.nan if crew.availability_percent is None else crew.availability_percent
+        unguarded[group] = np.nan if crew.unguarded_percent is None else crew.unguarded_percent
         if crew.replicas:
             replicas[group], steady[group] = crew.replicas, crew.steady
     single = np.array([variant.access.single_node for variant in matter.variants.distinct], dtype=np.bool_)
-    slots = _slots(matter, passes)
     return Groups(
-        of_lot, passes, slots, single[matter.variants.of_lot], carrying, needed, replicas, steady, availability
+        of_lot=of_lot,
+        counts=passes,
+        slots=_slots(matter, passes),
+        single_node=single[matter.variants.of_lot],
+        carrying=carrying,
+        needed=needed,
+        replicas=replicas,
+        steady=steady,
+        availability=availability,
+        unguarded=unguarded,
     )
 
 

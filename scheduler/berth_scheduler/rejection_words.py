@@ -290,10 +290,11 @@ def _throughput(missed: Missed) -> Told:
 
 def _availability(missed: Missed) -> Told:
     value, limit = missed.miss.value, missed.miss.limit
-    return Told(
-        f"enough replicas stand {percent(value)} < {percent(limit)} of the time with ≤"
-        f" {plural(missed.workload.maximum_replicas, 'replica')} (replicas.maximum): allow steadier capacity types"
-    )
+    stand = f"enough replicas stand {percent(value)} < {percent(limit)} of the time with"
+    if missed.found.groups.availability[missed.found.groups.of_lot[missed.miss.lot]] >= limit:
+        return Told(f"{stand} spot up to its share; steady ones cost less than the spares that it needs")
+    most = plural(missed.workload.maximum_replicas, "replica")
+    return Told(f"{stand} ≤ {most} (replicas.maximum): allow steadier capacity types, or more replicas")
 
 
 def _spot_share(missed: Missed) -> Told:

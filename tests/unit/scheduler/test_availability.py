@@ -89,6 +89,16 @@ def test_what_cannot_hold_is_rejected_with_the_number_that_broke_it() -> None:
     assert [one.change for one in made.alternatives] == ["placement.capacityTypes: allow OnDemand"]
 
 
+def test_spot_that_needs_more_spares_than_it_saves_is_rejected_by_what_it_would_reach() -> None:
+    made = decided(vision(rate=2_000.0, availability_percent=99.9, placement=BOTH), pools(WILD))
+    assert set(replicas(made)) == {"l4"}
+    assert sum(replicas(made).values()) > 1
+    (spot,) = (one for one in made.rejected if one.capacity_type == "Spot")
+    assert spot.constraint is Constraint.AVAILABILITY
+    assert spot.value is not None and spot.value < 99.9 == spot.limit
+    assert "steady ones cost less than the spares" in spot.message
+
+
 def test_spot_alone_that_the_share_forbids_is_told_as_such() -> None:
     only = Placement(capacity_types=(CapacityType.SPOT,))
     made = decided(vision(availability_percent=50.0, placement=only), pools(CALM))
