@@ -28,6 +28,9 @@ Booleans = NDArray[np.bool_]
 
 YOUNG_TICKS = 13
 """Ages that have a hazard of their own. Capacity is probed at a rhythm, and some ages never see a loss."""
+REGION_RHYTHM_TICKS = 12
+"""Ticks since anything changed in the region that have a hazard of their own: where a provider moves capacity at a
+rhythm, or a trace was probed at one, it shows there."""
 AGE_KNOTS = (0, 2, 4, 8, 16, 32, 64, 128, 256)
 UP_HALF_LIVES = (3, 10, 30, 100, 300)
 LOSS_HALF_LIVES = (5, 20, 80, 300)
@@ -40,6 +43,7 @@ TYPICAL_UP_SHARE, TYPICAL_LOSS_RATE = 0.65, 0.01
 FEATURES: tuple[str, ...] = (
     *(f"age{age}" for age in range(1, YOUNG_TICKS + 1)),
     *(f"logAgeAbove{knot}" for knot in AGE_KNOTS),
+    *(f"regionQuiet{ticks}" for ticks in range(REGION_RHYTHM_TICKS)),
     *(f"upShare{half_life}" for half_life in UP_HALF_LIVES),
     *(f"losses{half_life}" for half_life in LOSS_HALF_LIVES),
     "neighbourLostNow",
@@ -128,6 +132,9 @@ def features(trace: SpotTrace, ratio: float = 1.0) -> Iterable[tuple[str, Floats
         yield f"age{young}", (age == young).astype(float)
     for knot in AGE_KNOTS:
         yield f"logAgeAbove{knot}", np.maximum(log_age - np.log1p(knot), 0)
+    quiet = np.rint(_region_quiet(up, neighbour) * ratio)
+    for ticks in range(REGION_RHYTHM_TICKS):
+        yield f"regionQuiet{ticks}", (quiet == ticks).astype(float)
     for half_life in UP_HALF_LIVES:
         yield f"upShare{half_life}", _moving_average(up, half_life / ratio, TYPICAL_UP_SHARE)
     for half_life in LOSS_HALF_LIVES:
@@ -247,6 +254,19 @@ def _ages(up: Booleans) -> NDArray[np.int64]:
         age = np.where(here, age + 1, 0)
         ages[tick] = age
     return ages
+
+
+def _region_quiet(up: Booleans, neighbour: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Ticks since a zone of the region, the zone itself included, came or went; 0 at the tick of the change."""
+    changed = np.zeros_like(up)
+    changed[1:] = up[1:] != up[:-1]
+    in_region = (changed @ (neighbour + np.eye(len(neighbour)))) > 0
+    quiet = np.zeros(up.shape, dtype=np.int64)
+    since = np.full(up.shape[1], AGE_BEFORE_START, dtype=np.int64)
+    for tick, here in enumerate(in_region):
+        since = np.where(here, 0, since + 1)
+        quiet[tick] = since
+    return quiet
 
 
 def _moving_average(values: NDArray[np.generic], half_life: float, start: float) -> Floats:

@@ -4,14 +4,16 @@ A workload pays its share of each node, by GPU or by MIG slice (:func:`berth_sch
 started node leaves unused is nobody's and shows in the totals as idle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
+from berth_cost.availability import effective_usd_per_hour
 from berth_cost.rounding import significant_number
 from berth_scheduler.capacity import Room
+from berth_scheduler.crew import interruptions_of
 from berth_scheduler.decision import Cost, Totals
-from berth_scheduler.snapshot import Berth, Policy, Pool, Workload
+from berth_scheduler.snapshot import Berth, CapacityType, Policy, Pool, Workload
 from berth_scheduler.supply import Supply, slice_shares
 
 _CENTS = 2
@@ -44,14 +46,27 @@ def cost_of(
     tokens = Fraction(given.mean if given else 0) + Fraction(made.mean if made else 0)
     pools = {pool.name: pool for pool in supply.pools}
     prices = [price for berth in berths if (price := pools[berth.pool].price) is not None]
+    wasted = _wasted_usd_per_hour(berths, pools)
     return Cost(
         usd_per_hour=money(usd_per_hour),
         usd_per_month=money(usd_per_month(usd_per_hour, policy)),
+        effective_usd_per_hour=money(usd_per_hour + Fraction(wasted)) if wasted else None,
         usd_per_million_requests=money(per_request * 10**6),
         usd_per_million_tokens=money(per_request / tokens * 10**6) if tokens else None,
         price_date=min((price.date for price in prices), default=None),
         price_source=", ".join(sorted({price.source for price in prices})) or None,
     )
+
+
+def _wasted_usd_per_hour(berths: Sequence[Berth], pools: Mapping[str, Pool]) -> float:
+    """What is paid for starts after interruptions: price × interruptions × start-up of everything on spot."""
+    wasted = 0.0
+    for berth in berths:
+        pool = pools[berth.pool]
+        if berth.capacity_type is CapacityType.SPOT and pool.price is not None:
+            usd = float(pool.price.usd_per_node_hour) / pool.gpus_per_node * berth.gpus_per_replica * berth.replicas
+            wasted += effective_usd_per_hour(usd, *interruptions_of(pool)) - usd
+    return significant_number(wasted)
 
 
 def totals_of(placed: Sequence[tuple[tuple[Berth, ...], Fraction | None]], supply: Supply, room: Room) -> Totals:

@@ -51,9 +51,15 @@ def away(pool: Pool, gpus: float) -> float:
     failures = FAILURES_PER_GPU_HOUR * gpus
     if pool.capacity_type is not CapacityType.SPOT:
         return significant_number(unavailability(failures, REPLACEMENT_SECONDS))
-    interruptions = pool.spot.interruptions_per_hour if pool.spot else SPOT_INTERRUPTIONS_PER_HOUR
-    replacement = pool.spot.startup_seconds if pool.spot else REPLACEMENT_SECONDS
+    interruptions, replacement = interruptions_of(pool)
     return significant_number(unavailability(interruptions + failures, replacement))
+
+
+def interruptions_of(pool: Pool) -> tuple[float, float]:
+    """Of a spot pool: interruptions of a node in an hour, and seconds to replace it; where it says none, as measured."""
+    if pool.spot is None:
+        return SPOT_INTERRUPTIONS_PER_HOUR, REPLACEMENT_SECONDS
+    return pool.spot.interruptions_per_hour, pool.spot.startup_seconds
 
 
 def berthing_of(supply: Supply, offers: Sequence[int], units: int) -> Berthing:

@@ -75,6 +75,8 @@ class Rejection(Record):
 class Cost(Record):
     usd_per_hour: Decimal
     usd_per_month: Decimal
+    effective_usd_per_hour: Decimal | None = None
+    """With the starts that interruptions of spot waste; None without spot. What is billed is ``usd_per_hour``."""
     usd_per_million_requests: Decimal | None = None
     usd_per_million_tokens: Decimal | None = None
     price_date: date | None = None

@@ -134,6 +134,8 @@ def _price(cost: Cost | None) -> str:
     if cost is None:
         return "its price is not known"
     parts = [f"{dollars(cost.usd_per_hour)}/h", f"{dollars(cost.usd_per_month)}/month"]
+    if cost.effective_usd_per_hour is not None:
+        parts[0] += f" ({dollars(cost.effective_usd_per_hour)} with what interruptions waste)"
     if cost.usd_per_million_requests is not None:
         parts.append(f"{dollars(cost.usd_per_million_requests)} per million requests")
     if cost.usd_per_million_tokens is not None:

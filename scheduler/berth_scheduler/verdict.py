@@ -24,7 +24,12 @@ from berth_scheduler.wording import (
     shortened,
 )
 
-NOT_HASHED = {"prediction": True, "availability_percent": True, "cost": {"price_date"}, "decision_hash": True}
+NOT_HASHED = {
+    "prediction": True,
+    "availability_percent": True,
+    "cost": {"price_date", "effective_usd_per_hour"},
+    "decision_hash": True,
+}
 HASH_CHARACTERS = 16
 
 

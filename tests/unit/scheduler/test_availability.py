@@ -127,6 +127,18 @@ def test_the_explanation_says_what_was_asked_and_how_often_it_holds() -> None:
     assert line.predicted == "99.99967 %"
 
 
+def test_spot_has_an_effective_price_beside_the_billed_one() -> None:
+    spot = SpotPolicy(maximum_share_percent=100, on_demand_base=0)
+    ask = vision(placement=BOTH, spot=spot)
+    made = decided(ask, pools(WILD))
+    assert made.cost is not None
+    assert made.cost.usd_per_hour == Decimal("0.30")
+    assert made.cost.effective_usd_per_hour == Decimal("0.35")  # one interruption an hour wastes a sixth of it
+    assert "$0.30/h ($0.35 with what interruptions waste)" in explain(made, ask).headline
+    steady = decided(vision(), pools(WILD))
+    assert steady.cost is not None and steady.cost.effective_usd_per_hour is None
+
+
 def test_a_pool_that_states_no_risk_is_as_unsteady_as_measured_ones_were() -> None:
     assert away(pools(None)[1], 1) == pytest.approx(unavailability(0.28, 600), rel=1e-3)
     assert away(pools(CALM)[1], 1) == pytest.approx(unavailability(0.02, 180), rel=0.01)
