@@ -56,7 +56,7 @@ def away(pool: Pool, gpus: float) -> float:
 
 
 def interruptions_of(pool: Pool) -> tuple[float, float]:
-    """Of a spot pool: interruptions of a node in an hour, and seconds to replace it; where it says none, as measured."""
+    """Of a spot pool: interruptions of a node an hour, and seconds to replace it; as measured where it says none."""
     if pool.spot is None:
         return SPOT_INTERRUPTIONS_PER_HOUR, REPLACEMENT_SECONDS
     return pool.spot.interruptions_per_hour, pool.spot.startup_seconds

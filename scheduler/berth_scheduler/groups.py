@@ -133,8 +133,11 @@ def _crews(
     """The crew of every group whose workload asks for availability."""
     asks = np.array([one.availability_percent is not None for one in lots.workloads], dtype=np.bool_)
     mine = np.flatnonzero(passes & asks[lots.workload])
-    for group in np.unique(of_lot[mine]).tolist():
-        members = mine[of_lot[mine] == group]
+    mine = mine[np.argsort(of_lot[mine], kind="stable")]
+    groups, starts = np.unique(of_lot[mine], return_index=True)
+    stops = np.append(starts, len(mine))[1:]
+    for group, start, stop in zip(groups.tolist(), starts, stops, strict=True):
+        members = mine[start:stop]
         workload = lots.workloads[int(lots.workload[members[0]])]
         offers = lots.offer[members].tolist()
         berthing = berthing_of(lots.supply, offers, int(lots.tensor_parallel[members[0]]))

@@ -10,6 +10,7 @@ from berth_scheduler.decision import Constraint, Decision
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import CapacityType, Placement, Pool, SpotPolicy, SpotRisk, Workload
+from berth_scheduler.wording import percent
 from example_snapshots import decision, now_running, pool, snapshot, vision
 
 BOTH = Placement(capacity_types=(CapacityType.ON_DEMAND, CapacityType.SPOT))
@@ -125,6 +126,13 @@ def test_the_explanation_says_what_was_asked_and_how_often_it_holds() -> None:
     line = next(one for one in explain(decided(ask, pools(None)), ask).objectives if one.name == "availability")
     assert (line.asked, line.holds, line.evidence) == ("≥ 99.9 %", True, "failure rates")
     assert line.predicted == "99.99967 %"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(99.9, "99.9 %"), (99.99967, "99.99967 %"), (95.549, "95.5 %"), (99, "99 %"), (100, "100 %")]
+)
+def test_a_percentage_is_shown_with_its_nines_and_never_rounded_up(value: float, text: str) -> None:
+    assert percent(value) == text
 
 
 def test_spot_has_an_effective_price_beside_the_billed_one() -> None:
