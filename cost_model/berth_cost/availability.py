@@ -23,8 +23,8 @@ FAILURES_PER_GPU_HOUR = 419 / (54 * 24 * 16_384)
 SPOT_INTERRUPTIONS_PER_HOUR = 0.28
 REPLACEMENT_SECONDS = 600.0
 SHARED_SHOCK = 0.3
-"""Of spot capacity within a region: of the nine AWS V100 zones (2023-02-15 to 2023-03-17), two of a region lost capacity
-within the same 195 s 168 times, 0.30 of what one common draw would give (independent draws: 0)."""
+"""Of spot capacity within a region: of the nine AWS V100 zones (2023-02-15 to 2023-03-17), two of a region lost
+capacity within the same 195 s 168 times, 0.30 of what one common draw would give (independent draws: 0)."""
 
 
 def unavailability(losses_per_hour: float, replacement_seconds: float) -> float:

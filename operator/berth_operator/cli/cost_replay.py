@@ -11,9 +11,10 @@ from berth_cost.spot_hazard import HazardFit, built_in_fit, read_fit
 from berth_cost.spot_replay import ReplayRules, tick_rows
 from berth_cost.spot_trace import SpotTrace, read_spot_trace
 from berth_operator.cli import options
+from berth_operator.cli.cost_replay_view import replay_markdown, show_replay
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, progress
-from berth_operator.cli.cost_replay_view import replay_markdown, show_replay
+
 
 def cost_replay(
     *,
