@@ -23,6 +23,7 @@ COLUMNS = ("trace_id", "tick_start", "tick_end", "nodes_available")
 MOST_CELLS = 20_000_000
 """Ticks × zones that are held in memory at once: 45 days of 195 s in a thousand zones."""
 MOST_NODES = 1_000_000
+_NAME = re.compile(r"[A-Za-z0-9_.:/+-]{1,200}")
 _WHOLE = re.compile(r"[0-9]{1,15}")
 _ZONE = re.compile(r"(?<![a-z0-9])((?:[a-z]{2,}-)+?[a-z]+-?[0-9]+)-?([a-f])(?![a-z0-9])")
 """``us-east-1a``, ``us-gov-west-1b``, ``us-central1-a``: a region, then the letter of a zone."""
@@ -132,8 +133,8 @@ def _read_runs(text: str, file: str) -> dict[str, list[_Run]]:
 def _run(row: Sequence[str], line: int) -> _Run:
     if len(row) != len(COLUMNS):
         raise ValueError(f"has {len(row)} cells where {len(COLUMNS)} are due: {','.join(COLUMNS)}")
-    if not row[0].strip():
-        raise ValueError("trace_id is empty")
+    if not _NAME.fullmatch(row[0].strip()):
+        raise ValueError(f"trace_id must be a name of up to 200 letters, digits and -_.:/+, not {row[0][:40]!r}")
     start, stop, nodes = (_whole(cell, name) for cell, name in zip(row[1:], COLUMNS[1:], strict=True))
     if stop <= start:
         raise ValueError(f"tick_end {stop} must be above tick_start {start}: a row covers [tick_start, tick_end)")
