@@ -115,19 +115,24 @@ def parse_yaml_with_lines(text: str, file: str) -> tuple[dict[str, Any], Lines]:
     document = parse_yaml(text, file)
     lines: dict[str, int] = {}
     flaws: list[Flaw] = []
+    seen: set[int] = set()
 
     def walk(node: yaml.Node, path: str) -> None:
+        if id(node) in seen:  # an alias, which may stand inside of what it names
+            return
+        seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 lines[f"{path}[{index}]"] = item.start_mark.line + 1
                 walk(item, f"{path}[{index}]")
         elif isinstance(node, yaml.MappingNode):
-            stated = set()
+            stated: set[str] = set()
             for key, value in node.value:
-                here = f"{path}.{key.value}".lstrip(".")
-                if key.value in stated:
+                name = str(key.value)
+                here = f"{path}.{name}".lstrip(".")
+                if name in stated:
                     flaws.append(Flaw(file, here, "is stated twice", key.start_mark.line + 1))
-                stated.add(key.value)
+                stated.add(name)
                 lines[here] = key.start_mark.line + 1
                 walk(value, here)
 
@@ -216,6 +221,7 @@ def flaws_of(error: ValidationError, file: str, key: str) -> list[Flaw]:
     for found in error.errors(include_url=False):
         path = ".".join([key, *(str(part) for part in found["loc"])]).strip(".")
         message = "is not a known key" if found["type"] == "extra_forbidden" else found["msg"]
+        message = message.removeprefix("Value error, ")
         flaws.append(Flaw(file, path, message[:1].lower() + message[1:]))
     return flaws
 

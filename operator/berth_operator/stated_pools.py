@@ -289,7 +289,9 @@ def _node_shape(pool: GPUPool, nodes: Sequence[GPUNode], shape: InstanceShape | 
             cpu_cores=float(min(node.allocatable.cores for node in nodes)),
             memory_bytes=int(min(node.allocatable.memory_bytes for node in nodes)),
         )
-    return None if shape is None else allocatable_shape(shape.vcpus, shape.memory_bytes)
+    if shape is None or shape.vcpus is None or shape.memory_bytes is None:
+        return None
+    return allocatable_shape(shape.vcpus, shape.memory_bytes)
 
 
 def _price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings, found: Findings) -> Price | None:
