@@ -136,7 +136,9 @@ def parse_yaml_with_lines(text: str, file: str) -> tuple[dict[str, Any], Lines]:
                 lines[here] = key.start_mark.line + 1
                 walk(value, here)
 
-    walk(yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), "")
+    root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    assert root is not None  # it was a mapping a moment ago
+    walk(root, "")
     if flaws:
         raise DocumentError(flaws)
     return document, Lines(lines)

@@ -14,7 +14,7 @@ Where the widths come from:
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from berth_cost.price_book import Price
 
@@ -42,15 +42,3 @@ class PriceAge:
     def factor(self, *, spot: bool) -> float:
         """The price is between 1/factor and factor times what it was; 1 where it is not old."""
         return float((SPOT_FACTOR if spot else LIST_FACTOR) ** self.steps)
-
-
-def next_change(price: Price, today: date, old_after_days: int, refused_after_days: int | None) -> date | None:
-    """The next day on which :meth:`PriceAge.of` says something else; None: never again."""
-    if price.stated:
-        return None
-    limits = [old_after_days, *([refused_after_days] if refused_after_days is not None else [])]
-    age = (today - price.date).days
-    steps = range(0, max(age, *limits) + 2 * DAYS_A_STEP, DAYS_A_STEP)
-    days = [limit + 1 for limit in limits] + [step + 1 for step in steps if step >= old_after_days]
-    later = [day for day in days if day > age]
-    return price.date + timedelta(days=min(later)) if later else None

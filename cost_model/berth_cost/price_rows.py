@@ -330,7 +330,7 @@ def _from_table(head: list[str], body: list[list[str]], numbers: list[int], file
             message = f"has {len(cells)} cells, the head has {len(head)}: is there a comma in a number?"
             flaws.append(Flaw(file, "", message, number))
             continue
-        row = {name: cell.strip() for name, cell in zip(head, cells, strict=True) if cell.strip()}
+        row: dict[str, str] = {name: cell.strip() for name, cell in zip(head, cells, strict=True) if cell.strip()}
         try:
             shape = _shape(row)
         except ValueError as error:
@@ -346,9 +346,8 @@ def _from_table(head: list[str], body: list[list[str]], numbers: list[int], file
         flaws += [Flaw(file, name, "is empty: every price has a source and a date", number) for name in missing]
         if not missing:
             sources.setdefault(row["source"], {"title": row["source"], "date": row["date"]})
-        if "accept" in row:
-            row["accept"] = row["accept"].split()
-        prices.append({name: cell for name, cell in row.items() if name in _PRICE_COLUMNS})
+        accepted = {"accept": row["accept"].split()} if "accept" in row else {}
+        prices.append({name: cell for name, cell in row.items() if name in _PRICE_COLUMNS} | accepted)
     if flaws:
         raise DocumentError(flaws)
     return {"sources": sources, "instances": list(instances.values()), "prices": prices}, Lines(lines)

@@ -190,7 +190,7 @@ def _against_gpu(key: PriceKey, usd: Fraction, shape: InstanceShape | None, refe
 
 
 def shape_flaw(shape: InstanceShape, known: InstanceShape | None) -> tuple[str, str] | None:
-    """What is wrong with a described node, as (field, message); ``known`` is what the built-in book says of the type."""
+    """What is wrong with a described node, as (field, message); ``known`` is what the book says of the type."""
     if PriceFlag.GPU_COUNT not in shape.accept:
         if known is not None and known.gpu_count != shape.gpu_count:
             return "gpuCount", (

@@ -5,13 +5,15 @@ started node leaves unused is nobody's and shows in the totals as idle.
 """
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+from berth_cost.price_age import PriceAge
 from berth_cost.rounding import significant_number
 from berth_scheduler.capacity import Room
 from berth_scheduler.decision import Cost, Totals
-from berth_scheduler.snapshot import Berth, Policy, Pool, Workload
+from berth_scheduler.snapshot import Berth, CapacityType, Policy, Pool, Workload
 from berth_scheduler.supply import Supply, slice_shares
 
 _CENTS = 2
@@ -51,6 +53,34 @@ def cost_of(
         usd_per_million_tokens=money(per_request / tokens * 10**6) if tokens else None,
         price_date=min((price.date for price in prices), default=None),
         price_source=", ".join(sorted({price.source for price in prices})) or None,
+    )
+
+
+def with_price_age(cost: Cost, berths: Sequence[Berth], supply: Supply, policy: Policy, today: date) -> Cost:
+    """With the band that old prices leave, and which they are; as it was where none is old."""
+    pools = {pool.name: pool for pool in supply.pools}
+    nominal = low = high = 0.0
+    old: dict[str, date] = {}
+    for berth in berths:
+        pool = pools[berth.pool]
+        if pool.price is None:
+            return cost
+        age = PriceAge.of(pool.price, today, policy.price_old_after_days, policy.price_refused_after_days)
+        factor = age.factor(spot=pool.capacity_type is CapacityType.SPOT)
+        usd = float(pool.price.usd_per_node_hour) / pool.gpus_per_node * berth.gpus_per_replica * berth.replicas
+        nominal, low, high = nominal + usd, low + usd / factor, high + usd * factor
+        if age.old:
+            old[pool.name] = pool.price.date
+    if not old:
+        return cost
+    usd_per_hour = Fraction(cost.usd_per_hour)
+    dated = ", ".join(f"{name} of {day}" for name, day in sorted(old.items()))
+    return cost.model_copy(
+        update={
+            "usd_per_hour_low": money(usd_per_hour * Fraction(low / nominal)),
+            "usd_per_hour_high": money(usd_per_hour * Fraction(high / nominal)),
+            "price_note": f"prices older than {policy.price_old_after_days} days: {dated}",
+        }
     )
 
 

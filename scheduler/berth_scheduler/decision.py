@@ -79,6 +79,11 @@ class Cost(Record):
     price_date: date | None = None
     """The oldest among the prices used."""
     price_source: str | None = None
+    usd_per_hour_low: Decimal | None = None
+    """With ``usd_per_hour_high`` the band that old prices leave; None where no price is old."""
+    usd_per_hour_high: Decimal | None = None
+    price_note: str | None = None
+    """Which prices are old. It changes with the quarters of their age, not with the days."""
 
 
 class Alternative(Record):

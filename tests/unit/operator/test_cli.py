@@ -165,7 +165,7 @@ def test_users_catalogues_come_with_the_operators_settings(
     prices = tmp_path / "prices.yaml"
     prices.write_text(
         "sources: {contract: {title: Contract, date: 2026-10-01}}\n"
-        'prices: [{cloud: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: "0.125"}]\n',
+        'prices: [{cloud: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: "0.625"}]\n',
         encoding="utf-8",
     )
     settings = tmp_path / "settings.yaml"
