@@ -226,15 +226,26 @@ class PriceBook:
         in_region = [key for key in of_type if key.region == (region or "").casefold()]
         if not in_region:
             regions = tuple(sorted({key.region for key in of_type}))
+            near = _nearest_first((region or "").casefold(), regions)[:MOST_REGIONS]
+            more = f" and {len(regions) - len(near)} more" if len(regions) > len(near) else ""
             place = f"in {region}" if region else "without a region"
-            message = f"the price book has no price of {instance_type} {place}; it has {', '.join(regions)}"
-            return PriceMissing(reason="NotSoldInRegion", message=message, nearest=regions)
+            message = f"the price book has no price of {instance_type} {place}; it has {', '.join(near)}{more}"
+            return PriceMissing(reason="NotSoldInRegion", message=message, nearest=near)
         offered = tuple(sorted({"Spot" if key.capacity_type == "Spot" else key.term for key in in_region}))
         wanted = "Spot" if market == "Spot" else term
         message = f"the price book has no {wanted} price of {instance_type} in {region}; it has {', '.join(offered)}"
         return PriceMissing(
             reason="NoSpotPrice" if market == "Spot" else "NoCommitmentPrice", message=message, nearest=offered
         )
+
+
+MOST_REGIONS = 6
+"""Named where there is no price: a message is read in a table."""
+
+
+def _nearest_first(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    near = nearest(name, known, most=MOST_REGIONS)
+    return (*near, *(one for one in known if one not in near))
 
 
 def _not_used(key: PriceKey, found: FlaggedPrice) -> PriceMissing:

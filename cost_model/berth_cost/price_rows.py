@@ -24,6 +24,7 @@ from berth_cost.record import Record, json_name
 
 Market = Literal["OnDemand", "Spot"]
 Term = Literal["OnDemand", "OneYear", "ThreeYears"]
+Bought = Literal["OnDemand", "Spot", "OneYear", "ThreeYears"]
 """How long one commits: OnDemand is not at all."""
 
 TERMS: Mapping[str, tuple[Market, Term]] = {
@@ -229,7 +230,7 @@ class PriceKey:
         return cls(*where, row.capacity_type, row.term)
 
     @property
-    def bought(self) -> str:
+    def bought(self) -> Bought:
         """As a pool calls it: OnDemand, Spot, OneYear or ThreeYears."""
         return "Spot" if self.capacity_type == "Spot" else self.term
 

@@ -202,8 +202,8 @@ def test_a_provider_that_sells_gpus_with_whatever_goes_with_them_has_no_node_siz
         ((None, "us-east-1", "g5.xxlarge"), "UnknownInstanceType", {"g5.xlarge"}),
         ((None, "us-east-1", ""), "UnknownInstanceType", set()),
         (("gcp", "us-central1", "g5.xlarge"), "UnknownInstanceType", set()),
-        (("aws", "mars-1", "p5.48xlarge"), "NotSoldInRegion", {"us-east-1"}),
-        (("aws", None, "p5.48xlarge"), "NotSoldInRegion", {"us-east-1"}),
+        (("aws", "us-east-7", "p5.48xlarge"), "NotSoldInRegion", {"us-east-1", "us-east-2"}),
+        (("aws", None, "p5.48xlarge"), "NotSoldInRegion", {"ap-northeast-1"}),
     ],
 )
 def test_a_missing_price_says_what_there_is_instead(
