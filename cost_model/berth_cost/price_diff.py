@@ -4,7 +4,6 @@ On 2026-05-09 a public rental index went from 31 providers to 6; its medians mov
 GPU is compared twice: over all offers, and over those that both books have.
 """
 
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -64,6 +63,8 @@ class PriceDiff(Record):
     removed: tuple[PriceChange, ...] = ()
     changed: tuple[PriceChange, ...] = ()
     unchanged: int
+    flagged: int = 0
+    """Prices of the later book that look wrong and are not used: they count as gone."""
     gpus: tuple[GPUPriceChange, ...] = ()
     """Those of which something changed."""
 
@@ -81,6 +82,7 @@ def price_diff(before: PriceBook, after: PriceBook, names: tuple[str, str]) -> P
         removed=tuple(_change(key, old[key], None, before) for key in sorted(old.keys() - new.keys(), key=_order)),
         changed=tuple(sorted(changed, key=lambda one: (-abs(one.percent or 0), one.model_dump_json()))),
         unchanged=len(old.keys() & new.keys()) - len(moved),
+        flagged=len(after.flagged.keys() - before.flagged.keys()),
         gpus=tuple(_gpu_changes(before, after, touched)),
     )
 
@@ -144,8 +146,3 @@ def _per_gpu(book: PriceBook) -> dict[str, dict[PriceKey, Fraction]]:
 
 def _percent(old: Fraction, new: Fraction) -> Decimal:
     return rounded_usd((new - old) / old * 100)
-
-
-def only(book: PriceBook, keys: Mapping[PriceKey, object]) -> PriceBook:
-    """The book with nothing but the prices of ``keys``."""
-    return PriceBook({key: price for key, price in book.prices.items() if key in keys}, book.instances)

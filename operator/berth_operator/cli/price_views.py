@@ -133,7 +133,7 @@ def list_markdown(found: PriceList) -> str:
 def _compare_columns(found: PriceComparison) -> tuple[Column, ...]:
     return (
         Column("#", right=True),
-        Column(found.unit.upper(), right=True),
+        Column("PRICE", right=True),
         Column("CLOUD", least=6),
         Column("REGION", least=8),
         Column("INSTANCE TYPE", least=12),
@@ -267,6 +267,7 @@ GPU_COLUMNS = (
 
 def diff_headline(found: PriceDiff) -> str:
     parts = [f"{len(found.changed)} changed", f"{len(found.added)} new", f"{len(found.removed)} gone"]
+    parts += [f"{found.flagged} flagged and not used"] if found.flagged else []
     return f"{found.before} → {found.after}: {', '.join(parts)}, {found.unchanged} unchanged."
 
 

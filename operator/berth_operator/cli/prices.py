@@ -35,8 +35,9 @@ from berth_operator.cli import options, price_options, price_views
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, progress
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, PriceRange
+from berth_operator.cli.price_refresh import refresh, source_named
 from berth_operator.cli.price_sizing import units_of_requests
-from berth_operator.cli.sources import manifests_in
+from berth_operator.cli.sources import manifests_in, now
 from berth_operator.demand import workload_of
 from berth_scheduler.snapshot import Policy, Workload
 
@@ -163,7 +164,7 @@ def explain_price(
     to: options.To = None,
     settings: options.SettingsFile = None,
 ) -> int:
-    """Where a price came from, how old it is, what it replaced and how it compares. Exits with 2 where there is none."""
+    """Where a price came from, how old it is, what it replaced, how it compares. Exits with 2 where there is none."""
     stated, catalogues = price_options.load_catalogues(settings, prices)
     if buy not in TERMS:
         raise InputError(f"--buy: {buy} is none of {', '.join(TERMS)}")
@@ -199,6 +200,27 @@ def diff_prices(
         found,
         lambda page: price_views.show_diff(page, found, rows),
         lambda: price_views.diff_markdown(found),
+    )
+    return Outcome.DONE
+
+
+@prices_app.command("refresh")
+def refresh_prices(
+    *,
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="aws-spot-advisor, azure-retail or gpuhunt.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The price document: .yaml, or .csv.")],
+    prices: price_options.PriceFiles = None,
+    at: options.At = None,
+    output: options.As = Format.TABLE,
+    settings: options.SettingsFile = None,
+) -> int:
+    """Read a live public source into a price document, and say what changed. Nothing is deployed."""
+    _, catalogues = price_options.load_catalogues(settings, prices)
+    found = refresh(source_named(source), to, catalogues, (at or now()).date())
+    Output(output).write_record(
+        found,
+        lambda page: price_views.show_refreshed(page, found),
+        lambda: price_views.refreshed_markdown(found),
     )
     return Outcome.DONE
 
