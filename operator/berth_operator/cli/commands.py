@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(prices_app)
+app.add_typer(prices_app, name="prices")
 
 
 @app.command()
