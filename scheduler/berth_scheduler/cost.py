@@ -90,10 +90,11 @@ def totals_of(placed: Sequence[tuple[tuple[Berth, ...], Fraction | None]], suppl
     for berths, _ in placed:
         for berth in berths:
             gpus[berth.pool] = gpus.get(berth.pool, 0.0) + berth.gpus_per_replica * berth.replicas
-    idle = sum((_idle_usd_per_hour(pool, index, room) for index, pool in enumerate(supply.pools)), Fraction(0))
+    by_pool = {pool.name: _idle_usd_per_hour(pool, index, room) for index, pool in enumerate(supply.pools)}
     return Totals(
         usd_per_hour=money(sum((usd for _, usd in placed if usd is not None), Fraction(0))),
-        idle_usd_per_hour=money(idle),
+        idle_usd_per_hour=money(sum(by_pool.values(), Fraction(0))),
+        idle_usd_per_hour_by_pool={name: money(usd) for name, usd in sorted(by_pool.items()) if usd},
         gpus_by_pool={name: significant_number(gpus[name]) for name in sorted(gpus)},
     )
 

@@ -3,7 +3,9 @@
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from berth_cost.case import Prediction
 from berth_cost.record import Record
@@ -136,6 +138,8 @@ class Totals(Record):
     idle_usd_per_hour: Decimal
     """What started nodes cost beyond the shares that workloads use."""
     gpus_by_pool: dict[str, float]
+    idle_usd_per_hour_by_pool: Annotated[dict[str, Decimal], Field(exclude=True)] = {}
+    """What is idle, by pool where there is any: for whoever charges it to somebody; not part of the documented JSON."""
 
 
 class Plan(Record):

@@ -8,6 +8,7 @@ import typer
 from berth_operator.cli import options
 from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
+from berth_operator.cli.cost_commands import cost
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cost, name="cost")
 app.add_typer(prices_app, name="prices")
 
 

@@ -1,0 +1,13 @@
+"""``berth cost …``: what ways of getting GPUs cost and risk, without a cluster."""
+
+import typer
+
+from berth_operator.cli.cost_export import cost_export
+
+cost = typer.Typer(
+    name="cost",
+    help="What ways of getting GPUs cost, against which alternative, and what they risk.",
+    no_args_is_help=True,
+)
+
+cost.command("export")(cost_export)
