@@ -239,6 +239,8 @@ class PriceBook:
         )
 
 
+SHARE_PLACES = Decimal("0.0000000001")
+"""To which a price of a share of a GPU is exact: a sixth of a dollar has no end."""
 MOST_REGIONS = 6
 """Named where there is no price: a message is read in a table."""
 
@@ -305,7 +307,8 @@ def _usd_per_node_hour(row: PriceRow, shape: InstanceShape | None) -> Decimal | 
     if shape is None:
         return None
     count = shape.gpu_count
-    return row.usd_per_gpu_hour * count.numerator / count.denominator
+    usd = row.usd_per_gpu_hour * count.numerator
+    return usd if count.denominator == 1 else (usd / count.denominator).quantize(SHARE_PLACES)
 
 
 @cache

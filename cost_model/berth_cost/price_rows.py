@@ -60,6 +60,8 @@ class PriceFlag(StrEnum):
     FAR_FROM_OTHERS = "FarFromOthers"
     GPU_COUNT = "GPUCount"
     """Another number of GPUs than the built-in book knows, or one that nobody sells: ND96isr_H100_v5 with 12."""
+    GPU_NAME = "GPU"
+    """Another GPU than the built-in book knows."""
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
@@ -280,6 +282,7 @@ _PRICE_COLUMNS = (
     "accept",
 )
 CSV_COLUMNS = _PRICE_COLUMNS + _SHAPE_COLUMNS
+_OF_SHAPES = (PriceFlag.GPU_COUNT, PriceFlag.GPU_NAME)
 _REQUIRED = ("cloud", "region", "instance_type", "source", "date")
 GIB = 2**30
 
@@ -371,5 +374,5 @@ def _shape(row: Mapping[str, str]) -> dict[str, Any] | None:
             if column == "memory_gib" and gib > 2**17:
                 raise ValueError(f"memory_gib is {row[column]}: it seems to be in MiB or bytes; state GiB")
     if "accept" in row:
-        shape["accept"] = [flag for flag in row["accept"].split() if flag == PriceFlag.GPU_COUNT]
+        shape["accept"] = [flag for flag in row["accept"].split() if flag in _OF_SHAPES]
     return shape

@@ -22,6 +22,8 @@ SENTINELS = frozenset(map(Decimal, ("700", "999", "999.99", "9999", "9999.99", "
 """Skypilot's catalogue priced TPUs that it did not know at 700."""
 MOST_USD_PER_GPU_HOUR = 100
 """The dearest GPU hour seen on a list is a GB200 at $54 (Azure, 2026-06)."""
+LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = Decimal("0.001"), Decimal(10_000)
+"""Of any node, whatever is in it: the cheapest GPU listed is a T4 at $0.058, the dearest node four GB200 at $216."""
 
 NO_DISCOUNT = Fraction(5, 1000)
 """Spot within half a percent of on demand is on demand."""
@@ -114,6 +116,8 @@ def _placeholder(
     if shape is not None and Fraction(usd_per_hour) / count > MOST_USD_PER_GPU_HOUR:
         message = f"{_usd(Fraction(usd_per_hour) / count)} for one {shape.gpu} is more than any GPU costs"
         return Suspicion(PriceFlag.SENTINEL, message)
+    if not LEAST_USD_PER_HOUR <= usd_per_hour <= MOST_USD_PER_HOUR:
+        return Suspicion(PriceFlag.SENTINEL, "no node with a GPU costs that")
     return None
 
 
@@ -191,26 +195,38 @@ def _against_gpu(key: PriceKey, usd: Fraction, shape: InstanceShape | None, refe
 
 def shape_flaw(shape: InstanceShape, known: InstanceShape | None) -> tuple[str, str] | None:
     """What is wrong with a described node, as (field, message); ``known`` is what the book says of the type."""
-    if PriceFlag.GPU_COUNT not in shape.accept:
-        if known is not None and known.gpu_count != shape.gpu_count:
-            return "gpuCount", (
-                f"is {shape.gpu_count}, but {known.instance_type} has {known.gpu_count} × {known.gpu}: correct it, or "
-                "state `accept: [GPUCount]`"
-            )
-        whole = shape.gpu_count.denominator == 1
-        if known is None and whole and shape.gpu_count not in USUAL_GPU_COUNTS:
-            return "gpuCount", f"is {shape.gpu_count}, which nobody sells: correct it, or state `accept: [GPUCount]`"
+    return (_contradiction(shape, known) if known is not None else _unusual_count(shape)) or _wrong_memory(shape)
+
+
+def _contradiction(shape: InstanceShape, known: InstanceShape) -> tuple[str, str] | None:
+    if known.gpu != shape.gpu and PriceFlag.GPU_NAME not in shape.accept:
+        return "gpu", f"is {shape.gpu}, but {known.instance_type} has {known.gpu}: correct it, or state `accept: [GPU]`"
+    if known.gpu_count != shape.gpu_count and PriceFlag.GPU_COUNT not in shape.accept:
+        has = f"{known.instance_type} has {known.gpu_count} × {known.gpu}"
+        return "gpuCount", f"is {shape.gpu_count}, but {has}: correct it, or state `accept: [GPUCount]`"
+    return None
+
+
+def _unusual_count(shape: InstanceShape) -> tuple[str, str] | None:
+    """A share of a GPU was judged when it was read."""
+    usual = shape.gpu_count.denominator > 1 or shape.gpu_count in USUAL_GPU_COUNTS
+    if usual or PriceFlag.GPU_COUNT in shape.accept:
+        return None
+    return "gpuCount", f"is {shape.gpu_count}, which nobody sells: correct it, or state `accept: [GPUCount]`"
+
+
+def _wrong_memory(shape: InstanceShape) -> tuple[str, str] | None:
     if shape.gpu_memory_bytes is None:
         return None
     gpu = GPUCatalogue.load_builtin().specifications.get(shape.gpu)
     if gpu is None or gpu.memory_bytes is None:
         return None
     of_share = gpu.memory_bytes * min(float(shape.gpu_count), 1.0)
-    if abs(shape.gpu_memory_bytes / of_share - 1) > MEMORY_TOLERANCE:
-        return "gpuMemoryBytes", (
-            f"is {shape.gpu_memory_bytes} bytes, but a {shape.gpu} has {of_share:.3g}: is it MiB or GB, or another GPU?"
-        )
-    return None
+    if abs(shape.gpu_memory_bytes / of_share - 1) <= MEMORY_TOLERANCE:
+        return None
+    return "gpuMemoryBytes", (
+        f"is {shape.gpu_memory_bytes} bytes, but a {shape.gpu} has {of_share:.3g}: is it MiB or GB, or another GPU?"
+    )
 
 
 def _usd(amount: Fraction) -> str:

@@ -81,12 +81,24 @@ def test_3_no_gpu_costs_hundreds_of_dollars_an_hour(book: PriceBook) -> None:
     assert flag_of(book, row("512.5", cloud="acme", instanceType="h1"), instances=(ONE_H100,)) is PriceFlag.SENTINEL
 
 
+@pytest.mark.parametrize("usd", ["123456789", "0.0000001"])
+def test_3_a_node_that_nobody_described_still_costs_something_sensible(book: PriceBook, usd: str) -> None:
+    assert flag_of(book, row(usd, cloud="acme", instanceType="unheard-of")) is PriceFlag.SENTINEL
+
+
 def test_4_a_gpu_count_that_contradicts_the_book_is_refused(book: PriceBook) -> None:
     wrong = {"cloud": "azure", "instanceType": "Standard_ND96isr_H100_v5", "gpu": "H100-SXM-80GB", "gpuCount": 12}
     flaw = refusal(book, {"instances": [wrong]})
     assert flaw.key == "instances[0].gpuCount" and "is 12" in flaw.message and "has 8" in flaw.message
     accepted = book.merged({"instances": [wrong | {"accept": ["GPUCount"]}]})
     assert accepted.instances["azure", "standard_nd96isr_h100_v5"].gpu_count == 12
+
+
+def test_4_another_gpu_than_the_book_knows_is_refused(book: PriceBook) -> None:
+    wrong = {"cloud": "aws", "instanceType": "g6.xlarge", "gpu": "L40S", "gpuCount": 1}
+    flaw = refusal(book, {"instances": [wrong]})
+    assert flaw.key == "instances[0].gpu" and "is L40S, but g6.xlarge has L4" in flaw.message
+    assert book.merged({"instances": [wrong | {"accept": ["GPU"]}]}).instances["aws", "g6.xlarge"].gpu == "L40S"
 
 
 def test_4_a_gpu_count_that_nobody_sells_is_refused(book: PriceBook) -> None:
@@ -212,6 +224,13 @@ def test_a_price_is_of_the_node_or_of_each_gpu_and_not_of_both(book: PriceBook) 
 def test_a_price_per_gpu_of_a_node_that_nobody_described_is_refused(book: PriceBook) -> None:
     stated = {"cloud": "acme", "region": "r", "instanceType": "x", "usdPerGPUHour": "2"}
     assert "how many GPUs has x" in refusal(book, {"prices": [stated]}).message
+
+
+def test_a_price_per_gpu_of_a_share_of_one_is_that_share(book: PriceBook) -> None:
+    shape = {"cloud": "acme", "instanceType": "v", "gpu": "A10", "gpuCount": "1/6"}
+    stated = {"cloud": "acme", "region": "r", "instanceType": "v", "usdPerGPUHour": "2.50"}
+    found = merged(book, stated, instances=(shape,)).lookup(cloud="acme", region="r", instance_type="v")
+    assert isinstance(found, Price) and str(found.usd_per_node_hour) == "0.4166666667"
 
 
 def test_a_commitment_costs_less_than_on_demand_and_not_next_to_nothing(book: PriceBook) -> None:
