@@ -106,9 +106,9 @@ Amount = Annotated[Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None, 
 
 def us_dollars(currency: str) -> str:
     """``currency`` where it is US dollars: nothing here knows an exchange rate."""
-    if currency != "USD":
+    if currency.strip().upper() != "USD":
         raise ValueError(f"is {currency}, and prices are in USD: convert it, and say in the source at which rate")
-    return currency
+    return "USD"
 
 
 SMALLEST_SHARE = 16
