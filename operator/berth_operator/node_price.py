@@ -1,7 +1,7 @@
 """What the nodes of a pool cost by the price book: by what their labels say they are, and unless it is too old."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from berth_cost.price_age import PriceAge
 from berth_cost.price_book import Price, PriceBook, PriceMissing
@@ -44,9 +44,15 @@ def unless_too_old(price: Price | Problem, today: date, policy: Policy) -> Price
 
 
 def old_price(price: Price | None, capacity_type: CapacityType, today: date, policy: Policy) -> Problem | None:
-    """That the price is old, and what it may be by now; None where it is not. Says the same for a quarter."""
+    """That the price is old, and what it may be by now, or that its date cannot be; None where all is well.
+
+    It says the same for a quarter.
+    """
     if price is None:
         return None
+    if not price.stated and price.date > today + timedelta(days=1):
+        message = f"its price is dated {price.date}, in the future: correct the date, or it never grows old"
+        return Problem(reason=Reason.NO_PRICE, message=message)
     age = PriceAge.of(price, today, policy.price_old_after_days, policy.price_refused_after_days)
     if not age.old:
         return None

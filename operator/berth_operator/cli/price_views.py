@@ -131,13 +131,15 @@ def list_markdown(found: PriceList) -> str:
 
 
 def _compare_columns(found: PriceComparison) -> tuple[Column, ...]:
+    """What serves a workload is a sentence: where it has to be cut, everything else stays whole."""
+    served = found.per == "requests"
     return (
         Column("#", right=True),
         Column("PRICE", right=True),
-        Column("CLOUD", least=6),
-        Column("REGION", least=8),
-        Column("INSTANCE TYPE", least=12),
-        Column("GPU" if found.per != "requests" else "SERVED BY", least=12),
+        Column("CLOUD", least=None if served else 6),
+        Column("REGION", least=None if served else 8),
+        Column("INSTANCE TYPE", least=None if served else 12),
+        Column("SERVED BY" if served else "GPU", least=10 if served else 12),
         Column("BOUGHT"),
         Column("NODE", right=True),
         Column("AS OF"),
@@ -216,6 +218,8 @@ def explanation_lines(found: PriceExplanation) -> list[tuple[str, str]]:
 
 
 def _age(offer: Offer, *, refused: bool) -> str:
+    if offer.age_days < 0:
+        return f"{offer.date}: in the future, so its date is wrong"
     text = f"{offer.date}, {plural(offer.age_days, 'day')} ago"
     if refused:
         return f"{text}: too old, no plan uses it"

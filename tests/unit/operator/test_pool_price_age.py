@@ -43,3 +43,8 @@ def test_a_price_that_is_too_old_is_none() -> None:
 def test_a_fresh_price_says_its_source_and_day() -> None:
     _, condition = priced(datetime(2026, 3, 1, tzinfo=UTC), Policy())
     assert condition["message"].endswith("tsaol/aws-gpu, data/all_gpu_instances.js of 2026-01-21")
+
+
+def test_a_price_of_the_future_is_doubted() -> None:
+    _, condition = priced(datetime(2025, 12, 1, tzinfo=UTC), Policy())
+    assert condition["message"].endswith("is dated 2026-01-21, in the future: correct the date, or it never grows old")
