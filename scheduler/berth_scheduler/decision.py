@@ -3,7 +3,9 @@
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from berth_cost.case import Prediction
 from berth_cost.record import Record
@@ -82,6 +84,11 @@ class Cost(Record):
     price_date: date | None = None
     """The oldest among the prices used."""
     price_source: str | None = None
+    usd_per_hour_low: Decimal | None = None
+    """With ``usd_per_hour_high`` the band that old prices leave; None where no price is old."""
+    usd_per_hour_high: Decimal | None = None
+    price_note: str | None = None
+    """Which prices are old. It changes with the quarters of their age, not with the days."""
 
 
 class Alternative(Record):
@@ -136,6 +143,8 @@ class Totals(Record):
     idle_usd_per_hour: Decimal
     """What started nodes cost beyond the shares that workloads use."""
     gpus_by_pool: dict[str, float]
+    idle_usd_per_hour_by_pool: Annotated[dict[str, Decimal], Field(exclude=True)] = {}
+    """What is idle, by pool where there is any: for whoever charges it to somebody; not part of the documented JSON."""
 
 
 class Plan(Record):

@@ -133,7 +133,12 @@ def _headline(decision: Decision) -> str:
 def _price(cost: Cost | None) -> str:
     if cost is None:
         return "its price is not known"
-    parts = [f"{dollars(cost.usd_per_hour)}/h", f"{dollars(cost.usd_per_month)}/month"]
+    hourly = f"{dollars(cost.usd_per_hour)}/h"
+    if cost.usd_per_hour_low is not None and cost.usd_per_hour_high is not None:
+        hourly += (
+            f" ({dollars(cost.usd_per_hour_low).removeprefix('$')}–{dollars(cost.usd_per_hour_high).removeprefix('$')})"
+        )
+    parts = [hourly, f"{dollars(cost.usd_per_month)}/month"]
     if cost.effective_usd_per_hour is not None:
         parts[0] += f" ({dollars(cost.effective_usd_per_hour)} with what interruptions waste)"
     if cost.usd_per_million_requests is not None:
@@ -144,6 +149,13 @@ def _price(cost: Cost | None) -> str:
 
 
 def _next_step(decision: Decision) -> str | None:
+    step = _what_to_do(decision)
+    note = decision.cost.price_note if decision.cost else None
+    doubt = f"The band of the cost is for {note}." if note else None
+    return " ".join(sentence for sentence in (step, doubt) if sentence) or None
+
+
+def _what_to_do(decision: Decision) -> str | None:
     if decision.transition in (Transition.WAIT, Transition.RECREATE):
         return decision.message[:1].upper() + decision.message[1:] + "."
     cheaper = [one for one in decision.alternatives if one.lost_by is Constraint.KEPT]

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,8 @@ def test_commands_say_what_pages_show(
 ) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("COLUMNS", "100")
+    # Prices grow old, and output says so: the pages show what was said on the day they were written.
+    monkeypatch.setattr("berth_operator.cli.sources.now", lambda: datetime(2026, 11, 21, tzinfo=UTC))
     run(shlex.split(command))
     assert capsys.readouterr().out.rstrip() == expected.rstrip()
 

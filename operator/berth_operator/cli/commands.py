@@ -13,6 +13,7 @@ from berth_operator.cli.explanation_view import explanation_markdown, show_expla
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
+from berth_operator.cli.prices import prices_app
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cost, name="cost")
+app.add_typer(prices_app, name="prices")
 
 
 @app.command()

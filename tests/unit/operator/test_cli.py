@@ -165,7 +165,7 @@ def test_users_catalogues_come_with_the_operators_settings(
     prices = tmp_path / "prices.yaml"
     prices.write_text(
         "sources: {contract: {title: Contract, date: 2026-10-01}}\n"
-        'prices: [{cloud: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: "0.125"}]\n',
+        'prices: [{cloud: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: "0.625"}]\n',
         encoding="utf-8",
     )
     settings = tmp_path / "settings.yaml"
@@ -385,7 +385,7 @@ def test_the_reference_names_every_command_and_every_option() -> None:
     every = dict(commands.commands)
     for group in [name for name, command in every.items() if hasattr(command, "commands")]:
         every |= {f"{group} {name}": command for name, command in every.pop(group).commands.items()}
-    assert {"plan", "explain", "render", "snapshot", "replay", "cost replay"} <= set(every)
+    assert {"plan", "explain", "render", "snapshot", "replay", "prices list", "cost replay"} <= set(every)
     for name, command in every.items():
         assert f"## berth {name}" in text
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
