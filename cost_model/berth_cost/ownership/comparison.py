@@ -23,7 +23,7 @@ from berth_cost.ownership.cash_flow import (
 from berth_cost.ownership.inputs import numbers_of
 from berth_cost.ownership.levelized import DIGITS, usd_per_year
 from berth_cost.ownership.plausibility import Flag, contradictions_of, flags_of, other_gpus
-from berth_cost.ownership.pricing import Priced, ScenarioError, ScenarioFlaw, priced
+from berth_cost.ownership.pricing import Freshness, Priced, ScenarioError, ScenarioFlaw, priced
 from berth_cost.ownership.ranges import unknown_inputs
 from berth_cost.ownership.scaling import Scaling, scaling_of
 from berth_cost.ownership.scenario import Compounding, Option, Scenario
@@ -107,8 +107,10 @@ def compare(
     scaling: bool = False,
     sized_from: str | None = None,
     sized_gpu: str | None = None,
+    freshness: Freshness | None = None,
 ) -> Comparison:
-    """The comparison; ``demand.gpus`` is known. ``sized_gpu`` is the GPU that it is counted in, where the planner did.
+    """The comparison; ``demand.gpus`` is known. ``sized_gpu`` is the GPU that it is counted in, where the planner did;
+    without ``freshness`` no price is too old.
 
     Raises :class:`~berth_cost.ownership.pricing.ScenarioError`."""
     unknown = [
@@ -117,7 +119,7 @@ def compare(
     ]
     if flaws := [*unknown, *contradictions_of(scenario)]:
         raise ScenarioError(flaws)
-    found = priced(scenario, book, carbon)
+    found = priced(scenario, book, carbon, freshness)
     asked = found.scenario
     assert asked.demand.gpus is not None and asked.demand.utilization_percent is not None
     with localcontext(prec=DIGITS):
@@ -137,11 +139,15 @@ def compare(
             baseline=asked.baseline,
             cheapest=min(results, key=lambda result: result.total_usd).name,
             options=tuple(results),
-            flags=(*other_gpus(asked, book, sized_gpu), *flags_of(asked, book)),
+            flags=(*_old_prices(found), *other_gpus(asked, book, sized_gpu), *flags_of(asked, book)),
             sensitivity=sensitivity_of(asked),
             distribution=distribution_of(asked, draws, seed) if draws else None,
             scaling=scaling_of(asked) if scaling else None,
         )
+
+
+def _old_prices(found: Priced) -> list[Flag]:
+    return [Flag(input=name, message=message) for name, message in found.old]
 
 
 def _results(found: Priced) -> list[OptionResult]:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from berth_cost.carbon import CarbonIntensity, CarbonTable, UnknownIntensity
 from berth_cost.ownership.scenario import Draw, ListPrice, NodeRate, Option, Owned, Rental, Reserved, Scenario
-from berth_cost.price_book import PriceBook, PriceMissing
+from berth_cost.price_age import PriceAge
+from berth_cost.price_book import Price, PriceBook, PriceMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,15 @@ class ScenarioError(ValueError):
         super().__init__("\n".join(map(str, self.flaws)))
 
 
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old a price of the book may be: beyond the first limit it is flagged, beyond the second it is refused."""
+
+    today: date
+    old_after_days: int
+    refused_after_days: int | None
+
+
 @dataclass(slots=True)
 class Priced:
     """A scenario in which every price is a number, and where the looked-up numbers come from, by option."""
@@ -36,14 +47,17 @@ class Priced:
     sources: dict[str, list[str]] = field(default_factory=dict)
     intensities: dict[str, str] = field(default_factory=dict)
     """By option without an intensity: why there is none."""
+    old: list[tuple[str, str]] = field(default_factory=list)
+    """Prices that are old: the name of the input, and what the price may be by now."""
 
 
-def priced(scenario: Scenario, book: PriceBook, carbon: CarbonTable) -> Priced:
-    """Raises :class:`ScenarioError` with every price that the book does not have."""
+def priced(scenario: Scenario, book: PriceBook, carbon: CarbonTable, freshness: Freshness | None = None) -> Priced:
+    """Raises :class:`ScenarioError` with every price that the book does not have, or that is too old."""
     result, flaws, options = Priced(scenario), list[ScenarioFlaw](), []
     for index, stated in enumerate(scenario.options):
         path = f"options[{index}].{stated.kind}"
-        option, flaw = _with_price(stated, book, path, result.sources.setdefault(stated.name, []))
+        result.sources[stated.name] = []
+        option, flaw = _with_price(stated, book, path, result, freshness)
         options.append(_with_intensity(option, carbon, path, result, flaws))
         if flaw is not None:
             flaws.append(flaw)
@@ -53,7 +67,9 @@ def priced(scenario: Scenario, book: PriceBook, carbon: CarbonTable) -> Priced:
     return result
 
 
-def _with_price(option: Option, book: PriceBook, path: str, sources: list[str]) -> tuple[Option, ScenarioFlaw | None]:
+def _with_price(
+    option: Option, book: PriceBook, path: str, result: Priced, freshness: Freshness | None
+) -> tuple[Option, ScenarioFlaw | None]:
     block = option.block
     if isinstance(block, Owned) or block.price is None:
         return option, None
@@ -73,12 +89,34 @@ def _with_price(option: Option, book: PriceBook, path: str, sources: list[str]) 
     )
     if isinstance(price, PriceMissing):
         return option, ScenarioFlaw(f"{path}.price", price.message)
-    sources.append(
+    if freshness is not None:
+        too_old = _aged(option, price, asked, freshness, result)
+        if too_old is not None:
+            return option, ScenarioFlaw(f"{path}.price", too_old)
+    result.sources[option.name].append(
         f"{asked.instance_type} ({gpus} GPUs) in {asked.cloud} {asked.region}: ${price.usd_per_node_hour}/h,"
         f" {price.source} of {price.date}"
     )
     rate = NodeRate(usd_per_hour=price.usd_per_node_hour, gpus=gpus)
     return _replaced(option, {"per_node": rate}), None
+
+
+def _aged(option: Option, price: Price, asked: ListPrice, freshness: Freshness, result: Priced) -> str | None:
+    """Why the price is too old to use; where it is only old, it is noted with the band that it stands in."""
+    age = PriceAge.of(price, freshness.today, freshness.old_after_days, freshness.refused_after_days)
+    if age.refused:
+        return (
+            f"the newest price known is of {price.date}, older than {freshness.refused_after_days} days: state"
+            " usdPerGPUHour or perNode, or add a newer one to the price book"
+        )
+    if age.old:
+        usd, factor = float(price.usd_per_node_hour), age.factor(spot=asked.capacity_type == "Spot")
+        message = (
+            f"${price.usd_per_node_hour}/h is of {price.date}, older than {freshness.old_after_days} days: it may be"
+            f" ${usd / factor:,.4g} to ${usd * factor:,.4g} by now"
+        )
+        result.old.append((f"{option.name}.price", message))
+    return None
 
 
 def _term(block: Rental, asked: ListPrice) -> str | None:

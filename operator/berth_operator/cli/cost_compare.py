@@ -7,7 +7,7 @@ import typer
 
 from berth_cost.carbon import CarbonTable
 from berth_cost.ownership.comparison import Comparison, compare
-from berth_cost.ownership.pricing import ScenarioError
+from berth_cost.ownership.pricing import Freshness, ScenarioError
 from berth_cost.ownership.scenario import Scenario
 from berth_cost.ownership.sensitivity import MOST_DRAWS
 from berth_operator.cli import options
@@ -15,7 +15,7 @@ from berth_operator.cli.cost_compare_view import cost_comparison_markdown, show_
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note, progress
 from berth_operator.cli.scenario_file import NoPlacement, ScenarioFile, sized
-from berth_operator.cli.sources import load_settings
+from berth_operator.cli.sources import load_settings, now
 
 
 def cost_compare(
@@ -33,6 +33,7 @@ def cost_compare(
     plots: Annotated[
         Path | None, typer.Option("--plots", metavar="FOLDER", help="Write the same as pictures (SVG).")
     ] = None,
+    at: options.At = None,
     output: options.As = Format.TABLE,
     to: options.To = None,
     settings: options.SettingsFile = None,
@@ -48,18 +49,21 @@ def cost_compare(
         note(str(error))
         return Outcome.DOES_NOT_HOLD
     asked = _against(demand.scenario, baseline)
-    book = load_settings(settings)[1].prices
+    stated, catalogues = load_settings(settings)
+    policy = stated.policy
+    freshness = Freshness((at or now()).date(), policy.price_old_after_days, policy.price_refused_after_days)
     try:
         with progress(f"comparing {len(asked.options)} options"):
             result = compare(
                 asked,
-                book,
+                catalogues.prices,
                 CarbonTable.load_builtin(),
                 draws=draws,
                 seed=seed,
                 scaling=scaling or plots is not None,
                 sized_from=demand.told,
                 sized_gpu=demand.gpu,
+                freshness=freshness,
             )
     except ScenarioError as error:
         raise file.refusal(error) from error

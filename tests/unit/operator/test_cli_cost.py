@@ -243,6 +243,19 @@ def test_a_price_that_the_book_does_not_have_is_refused(compare: Compare) -> Non
     assert "options[1].rented.price: the price book has no price of p5.48xlarge in mars-north-1" in err
 
 
+def test_an_old_price_is_flagged_with_its_band_and_a_very_old_one_refused(compare: Compare) -> None:
+    price = {"cloud": "aws", "region": "us-east-1", "instanceType": "p5.48xlarge"}
+    stated = plain("options.1.rented", {"price": price})
+    fresh = json.loads(compare(stated, "-o", "json", "--at", "2026-08-01")[1])
+    old = json.loads(compare(stated, "-o", "json", "--at", "2027-06-01")[1])
+    assert fresh["flags"] == []
+    assert [flag["input"] for flag in old["flags"]] == ["rented.price"]
+    assert "is of 2026-07-20, older than 180 days: it may be $" in old["flags"][0]["message"]
+    assert old["options"] == fresh["options"]
+    code, out, err = compare(stated, "--at", "2030-01-01")
+    assert (code, out) == (1, "") and "older than 730 days" in err
+
+
 def test_the_baseline_can_be_another_one(compare: Compare) -> None:
     assert json.loads(compare(plain(), "--baseline", "owned", "-o", "json")[1])["baseline"] == "owned"
     code, _, err = compare(plain(), "--baseline", "spot")
