@@ -113,14 +113,15 @@ def compare(
     without ``freshness`` no price is too old.
 
     Raises :class:`~berth_cost.ownership.pricing.ScenarioError`."""
-    unknown = [
-        ScenarioFlaw(f"ranges.{name}", f"is no input of this scenario; there are {', '.join(numbers_of(scenario))}")
-        for name in unknown_inputs(scenario)
-    ]
-    if flaws := [*unknown, *contradictions_of(scenario)]:
+    if flaws := contradictions_of(scenario):
         raise ScenarioError(flaws)
     found = priced(scenario, book, carbon, freshness)
     asked = found.scenario
+    if unknown := unknown_inputs(asked):
+        known = ", ".join(numbers_of(asked))
+        raise ScenarioError(
+            ScenarioFlaw(f"ranges.{name}", f"is no input of this scenario; there are {known}") for name in unknown
+        )
     assert asked.demand.gpus is not None and asked.demand.utilization_percent is not None
     with localcontext(prec=DIGITS):
         results = _results(found)

@@ -234,6 +234,14 @@ def test_the_answer_flips_where_both_cost_the_same() -> None:
     assert row.source == "stated"
 
 
+def test_a_looked_up_price_can_have_a_range() -> None:
+    price = {"cloud": "aws", "region": "us-east-1", "instanceType": "p5.48xlarge"}
+    stated = two({"capexUSD": "500000", "lifeMonths": 48}, {"price": price})
+    stated["ranges"] = {"rented.perNode.usdPerHour": {"low": "50", "high": "60"}}
+    row = next(row for row in compared(stated).sensitivity if row.input == "rented.perNode.usdPerHour")
+    assert (row.low, row.base, row.high) == (50, Decimal("55.04"), 60)
+
+
 def test_inputs_without_a_source_are_varied_by_a_tenth_and_marked() -> None:
     stated = two({"capexUSD": "500000", "lifeMonths": 48, "opexUSDPerMonth": "100"}, {"usdPerGPUHour": "2"})
     rows = {row.input: row for row in compared(stated).sensitivity}
