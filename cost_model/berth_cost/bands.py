@@ -7,7 +7,8 @@ A GPU whose numbers have no second source and a network with estimated sizes wid
 import numpy as np
 
 from berth_cost.case_table import CaseTable, Floats
-from berth_cost.engine_constants import GENERAL, Constants, engine_name
+from berth_cost.engine_constants import Constants, engine_names
+from berth_cost.fitted_constants import GENERAL, FittedConstants
 
 RECALLED_WIDENING = 0.10
 """Added to both edges, in logs, where a number of the GPU that the model reads has no second source."""
@@ -27,9 +28,11 @@ def band_edges(
     constants: Constants, table: CaseTable, metric: str, statistic: str, widening: Floats
 ) -> tuple[Floats, Floats]:
     """(low, high) factors on the point, shapes (n,): of ``metric.statistic`` where the constants tell it apart, else of
-    ``metric``; of the row's engine where it was seen, else of the general prior. ``widening`` in logs."""
-    by_engine = constants.bands.get(f"{metric}.{statistic}", constants.bands[metric])
-    known = [by_engine.get(engine_name(constants, engine), by_engine[GENERAL]) for engine in table.engines]
+    ``metric``; of the row's engine where it was seen, else of the general prior. ``widening`` in logs. All rows are
+    models of one kind."""
+    bands = constants_of_kind(constants, table).bands
+    by_engine = bands.get(f"{metric}.{statistic}", bands[metric])
+    known = [by_engine.get(name, by_engine[GENERAL]) for name in engine_names(constants, table)]
     index = table.engine_index
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
@@ -37,6 +40,12 @@ def band_edges(
         share = table.calibration.residual_share[GROUPS[metric]]
         low, high = low * share, high * share
     return np.exp(low), np.exp(high)
+
+
+def constants_of_kind(constants: Constants, table: CaseTable) -> FittedConstants:
+    """Those of the kind of model that all rows of ``table`` are."""
+    language = table.models[table.model_index[0]].transformer is not None
+    return constants.language if language else constants.classic
 
 
 def calibration_factor(table: CaseTable, metric: str) -> Floats:

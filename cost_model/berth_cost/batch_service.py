@@ -10,15 +10,9 @@ import numpy as np
 
 from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
+from berth_cost.classic_columns import ClassicColumns, classic_columns, family_factor
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import (
-    ClassicColumns,
-    Constants,
-    behind_server,
-    classic_columns,
-    efficiency_factors,
-    family_factor,
-)
+from berth_cost.engine_constants import Constants, behind_server, efficiency_factors
 from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
 from berth_cost.roofline import soft_maximum
@@ -222,8 +216,8 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         delay=np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0),
         host=through_server(table, engine.request_seconds) + copies,
         host_serial=copies,
-        host_jitter=constants.jitter.host,
-        pass_jitter=constants.jitter.network_pass,
+        host_jitter=constants.classic.jitter.host,
+        pass_jitter=constants.classic.jitter.network_pass,
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
         maximum_rate=np.ones_like(largest),
     )
@@ -241,7 +235,7 @@ def through_server(table: CaseTable, seconds: Floats) -> Floats:
 def pass_coefficients(
     table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
 ) -> PassCoefficients:
-    compute_factor, memory_factor = efficiency_factors(constants, table)
+    compute_factor, memory_factor = efficiency_factors(constants.classic, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
     family = family_factor(constants, table)

@@ -13,7 +13,8 @@ import numpy as np
 from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import Constants, LanguageColumns, efficiency_factors, language_columns
+from berth_cost.engine_constants import Constants, efficiency_factors
+from berth_cost.language_columns import LanguageColumns, language_columns
 from berth_cost.memory import LanguageMemory, expert_shards, language_memory
 from berth_cost.percentiles import Jitter, Latency, LogNormal, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, mean_wait, waiting_probability
@@ -253,9 +254,9 @@ def continuous_batching(
         cohort_share=engine.cohort_share,
         prompt_sigma=prompt_sigma(table.input_tokens, table.input_tokens_p95),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
-        service_jitter=constants.jitter.service,
-        first_token_jitter=constants.jitter.first_token,
-        output_variation=constants.jitter.output_length,
+        service_jitter=constants.language.jitter.service,
+        first_token_jitter=constants.language.jitter.first_token,
+        output_variation=constants.language.jitter.output_length,
     )
 
 
@@ -284,7 +285,7 @@ def step_coefficients(
     sequences; GPUs beyond tensor × pipeline repeat the attention and split the sequences. Weights are read once a
     step by each stage in turn, so a pipeline does not shorten that.
     """
-    compute_factor, memory_factor = efficiency_factors(constants, table)
+    compute_factor, memory_factor = efficiency_factors(constants.language, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
     gpus, tensor, pipeline = (column.astype(np.float64) for column in (table.gpu_count, table.tensor, table.pipeline))
@@ -333,7 +334,7 @@ def link_seconds(
     A ring moves 2·(n − 1)/n times the vector over each link; latency grows with log₂ n. Experts that are split
     wider than attention exchange tokens twice a layer on top.
     """
-    nvlink, pcie = constants.links["nvlink"], constants.links["pcie"]
+    nvlink, pcie = constants.language.links["nvlink"], constants.language.links["pcie"]
     latency = np.where(device.nvlink > 0, nvlink.latency_seconds, pcie.latency_seconds)
     speed = device.link_bytes_per_second * np.where(device.nvlink > 0, nvlink.efficiency, pcie.efficiency)
     tensor, shards = table.tensor.astype(np.float64), expert_shards(table)

@@ -4,7 +4,7 @@ import numpy as np
 
 from berth_cost.case_table import Floats
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import PowerConstants
+from berth_cost.fitted_constants import PowerConstants
 
 
 def power_watts(

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from berth_cost.case_table import CaseTable, Floats
+from berth_cost.classic_columns import ClassicColumns
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import ClassicColumns, LanguageColumns
+from berth_cost.language_columns import LanguageColumns
 from berth_cost.work import DenseWork, TransformerWork
 
 LIVE_ACTIVATIONS = 0.3

@@ -139,7 +139,7 @@ def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> 
         _add_banded(columns, constants, replicas, "memoryBytesPerGPU", needed)
         compute, memory = _step_shares(replicas, state)
         busy = -np.expm1(-state.sequences - state.requests_per_second * state.prefill_seconds)
-        watts = power_watts(constants.power, replicas.device, busy, compute, memory)
+        watts = power_watts(constants.language.power, replicas.device, busy, compute, memory)
         _add_energy(columns, constants, replicas, watts, output)
         return Outcome(
             reasons=replicas.reasons,
@@ -168,7 +168,7 @@ def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> O
         passes = replicas.service.work
         compute, memory = passes.compute(state.items_per_pass), passes.memory(state.items_per_pass)
         cycle = replicas.service.cycle_seconds(state.items_per_pass / replicas.service.items)
-        watts = power_watts(constants.power, replicas.device, state.busy, compute / cycle, memory / cycle)
+        watts = power_watts(constants.classic.power, replicas.device, state.busy, compute / cycle, memory / cycle)
         _add_energy(columns, constants, replicas, watts, None)
         return Outcome(
             reasons=replicas.reasons,

@@ -11,8 +11,9 @@ import numpy as np
 from berth_cost.batch_service import BatchService, ClassicState, batch_service
 from berth_cost.batching import ContinuousBatching, LanguageState, continuous_batching
 from berth_cost.case_table import CaseTable, Floats, LoadKind
+from berth_cost.classic_columns import classic_columns
 from berth_cost.device import DeviceColumns, device_columns
-from berth_cost.engine_constants import Constants, classic_columns
+from berth_cost.engine_constants import Constants
 from berth_cost.feasibility import (
     Feasibility,
     check_dense_parallelism,

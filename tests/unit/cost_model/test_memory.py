@@ -15,7 +15,7 @@ def memory(*cases) -> np.ndarray:
 
 
 def test_a_language_model_needs_its_weights_and_the_engines_own():
-    reserved = built_in_constants().language["vllm"].reserved_memory_bytes
+    reserved = built_in_constants().language.engines["vllm"].reserved_memory_bytes
     weights = 8.03e9 * 2
     assert weights + reserved < memory(case())[0] < weights + reserved + 3e9
 

@@ -1,0 +1,66 @@
+"""Constants of engines that serve language models: ``data/language_constants.yaml``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from berth_cost.fitted_constants import FittedConstants, Seconds, Share
+from berth_cost.record import Record
+
+
+class LanguageConstants(Record):
+    """Of an engine that serves language models by continuous batching."""
+
+    compute_efficiency: Share
+    """Share of the peak rate that large matrix products reach."""
+    memory_efficiency: Share
+    """Share of the memory bandwidth that streaming weights and cache reaches."""
+    ramp_tokens: Annotated[float, Field(ge=0)]
+    """Tokens of a step at which matrix products run at half of that efficiency."""
+    layer_overhead_seconds: Seconds
+    """Launches and synchronisation, per layer and step."""
+    step_overhead_seconds: Seconds
+    """Scheduling and sampling, per step."""
+    sequence_overhead_seconds: Seconds
+    """Per running sequence and step."""
+    expert_layer_overhead_seconds: Seconds
+    """Routing and dispatch, per layer with experts and step, beside ``layer_overhead_seconds``."""
+    request_overhead_seconds: Seconds
+    """HTTP, tokeniser and admission, once a request."""
+    cohort_share: Annotated[float, Field(ge=0, le=2)]
+    """Of a closed load: how much of the time to prefill all prompts at once the mean request waits for."""
+    maximum_batch_size: Annotated[int, Field(ge=1)]
+    """The engine's default."""
+    maximum_batched_tokens: Annotated[int, Field(ge=1)]
+    """The engine's default."""
+    memory_share: Share
+    """Of the GPU's memory that the engine takes by default."""
+    reserved_memory_bytes: Annotated[float, Field(ge=0)]
+    """CUDA context, graphs, workspaces."""
+    output_reservation: Annotated[float, Field(ge=0, le=1)]
+    """Share of the output length whose cache a request holds on average (or must have to be admitted)."""
+
+
+class LinkConstants(Record):
+    """Of the links between the GPUs of a replica."""
+
+    latency_seconds: Seconds
+    """Of one all-reduce, per doubling of GPUs."""
+    efficiency: Share
+
+
+class LanguageJitter(Record):
+    """Coefficients of variation of times that do not come from queueing."""
+
+    service: Share
+    """Of a step, averaged over a request."""
+    first_token: Share
+    output_length: Annotated[float, Field(ge=0)]
+
+
+class LanguageSet(FittedConstants):
+    """The whole file."""
+
+    engines: dict[str, LanguageConstants]
+    links: dict[str, LinkConstants]
+    jitter: LanguageJitter
