@@ -284,11 +284,14 @@ def _utilization(kind: LoadKind, rate: Floats, maximum: Floats) -> Floats:
 
 def _step_shares(replicas: LanguageReplicas, state: LanguageState) -> tuple[Floats, Floats]:
     """Compute and memory time of a mean step, each as a share of it."""
-    step, sequences, prompts = replicas.batching.step, state.sequences, state.prompt_tokens
-    return (
-        step.compute(sequences, prompts) / state.step_seconds,
-        step.memory(sequences, prompts) / state.step_seconds,
-    )
+    step, sequences = replicas.batching.step, state.sequences
+    plain = step.split(sequences, np.zeros_like(sequences))
+    mixed = step.split(sequences, state.mixed_tokens)
+    shares = [
+        (plain[name] + state.mixed_share * (mixed[name] - plain[name])) / state.step_seconds
+        for name in ("compute_seconds", "memory_seconds")
+    ]
+    return shares[0], shares[1]
 
 
 def _language_parts(replicas: LanguageReplicas, state: LanguageState, stretch: Floats) -> dict[str, Floats]:
@@ -296,22 +299,16 @@ def _language_parts(replicas: LanguageReplicas, state: LanguageState, stretch: F
     batching, step = replicas.batching, replicas.batching.step
     zero = np.zeros_like(state.sequences)
     chunk = np.minimum(batching.prompt, batching.token_budget)
+    decode = batching.decode_steps * state.step_seconds
     parts: dict[str, Floats] = dict.fromkeys(PARTS, zero)
     for seconds, sequences, prompts in (
         (state.prefill_seconds, zero, chunk),
-        (batching.decode_steps * state.step_seconds, state.sequences, state.prompt_tokens),
+        ((1 - state.mixed_share) * decode, state.sequences, zero),
+        (state.mixed_share * decode, state.sequences, state.mixed_tokens),
     ):
-        compute, memory = step.compute(sequences, prompts), step.memory(sequences, prompts)
-        overhead, linked = step.overhead(sequences), step.communication(sequences, prompts)
-        whole = step.seconds(sequences, prompts)
-        rooted = whole - overhead - linked
-        share = share_of_first(compute, memory)
-        for name, part in (
-            ("compute_seconds", rooted * share),
-            ("memory_seconds", rooted * (1 - share)),
-            ("overhead_seconds", overhead),
-            ("communication_seconds", linked),
-        ):
+        split = step.split(sequences, prompts)
+        whole = sum(split.values(), zero)
+        for name, part in split.items():
             parts[name] = parts[name] + seconds * part / whole
     parts["host_seconds"] = batching.request_overhead
     served = sum(parts.values(), zero)
