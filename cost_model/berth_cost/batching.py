@@ -14,8 +14,8 @@ import numpy as np
 from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import Booleans, CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import Constants, efficiency_factors
-from berth_cost.language_columns import LanguageColumns, language_columns
+from berth_cost.engine_constants import Constants
+from berth_cost.language_columns import LanguageColumns, device_factors, language_columns
 from berth_cost.memory import LanguageMemory, expert_shards, language_memory
 from berth_cost.number_format import FORMATS
 from berth_cost.percentiles import Interruption, Jitter, Latency, LogNormal, Part, Residual, Wait
@@ -25,6 +25,9 @@ from berth_cost.work import TransformerWork
 
 RAMP_REFERENCE_FLOPS_PER_SECOND = 1e15
 """``ramp_tokens`` is stated for a GPU of this peak rate; a smaller one fills with fewer tokens, in proportion."""
+QUANTIZED_COMPUTING = ("fp8", "fp4", "int8", "int8-sparse")
+HIGHEST_SHARE = 0.93
+"""Of a peak rate: what no kernel has been seen to exceed."""
 SMALLEST_CHUNK_SHARE = 0.125
 """Of the token budget: what is left for prompts however many sequences decode."""
 FEWEST_PROMPTS_AT_MEDIAN = 0.6
@@ -46,7 +49,7 @@ class LanguageState:
     mixed_tokens: Floats
     """Prompt tokens of such a step."""
     step_seconds: Floats
-    """Of a mean step, which is the time per output token."""
+    """Of a mean step."""
     prefill_seconds: Floats
     time_to_first_token: Latency
     time_per_output_token: Latency
@@ -72,12 +75,12 @@ class _Steps:
         return self.plain_seconds + self.share * (self.mixed_seconds - self.plain_seconds)
 
     @property
-    def interruption(self) -> Interruption:
+    def interruption(self) -> tuple[Floats, Floats]:
         """What prompts add to a step, on average and in the median."""
         longer = self.mixed_seconds - self.plain_seconds
         median = np.maximum(self.chunks_per_step - FEWEST_PROMPTS_AT_MEDIAN, 0.0)
         per_step = np.maximum(self.chunks_per_step, 1e-12)
-        return Interruption(self.share * longer, longer * median * self.share / per_step)
+        return self.share * longer, longer * median * self.share / per_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class ContinuousBatching:
     """What a chunk of a prompt adds to it."""
     request_overhead: Floats
     lookahead_steps: Floats
+    tokens_per_step: Floats
     cohort_share: Floats
     prompt_sigma: Floats
     burstiness: Floats
@@ -181,9 +185,7 @@ class ContinuousBatching:
         rate = running / residence
         waiting = np.maximum(clients - running, 0.0) / rate
         waits: list[Part] = [Residual(2 * wave, np.ones_like(wave))]
-        return self._state(
-            steps, rate=rate, prefill=prefill, waits=waits, fixed=waiting + ahead, queue=waiting + wave
-        )
+        return self._state(steps, rate=rate, prefill=prefill, waits=waits, fixed=waiting + ahead, queue=waiting + wave)
 
     def saturated_state(self) -> LanguageState:
         """As many requests as there are seats, always; latencies leave out the wait for a seat, which has no end."""
@@ -217,6 +219,8 @@ class ContinuousBatching:
         fluctuation = self.burstiness * elasticity * elasticity / self.seats
         variation = np.sqrt(self.service_jitter * self.service_jitter + fluctuation)
         decoding = self.decode_steps * step
+        average, median = steps.interruption
+        interruption = Interruption(average / self.tokens_per_step, median / self.tokens_per_step)
         first = [
             *waits,
             LogNormal(prefill, self.prompt_sigma),
@@ -230,7 +234,10 @@ class ContinuousBatching:
             step_seconds=step,
             prefill_seconds=prefill,
             time_to_first_token=Latency(fixed + self.request_overhead, first),
-            time_per_output_token=Latency(steps.plain_seconds, [steps.interruption, Jitter(variation * step)]),
+            time_per_output_token=Latency(
+                steps.plain_seconds / self.tokens_per_step,
+                [interruption, Jitter(variation * step / self.tokens_per_step)],
+            ),
             end_to_end=Latency(fixed + self.request_overhead + decoding, [*first, Jitter(variation * decoding)]),
             queue_seconds=queue,
         )
@@ -250,7 +257,7 @@ def continuous_batching(
     memory = language_memory(table, work, device, engine, np.minimum(budget, 8192.0))
     limit = np.where(np.isnan(table.maximum_batch_size), engine.maximum_batch_size, table.maximum_batch_size)
     seats = np.maximum(np.minimum(limit, memory.seats), 1.0)
-    decode_steps = np.maximum(table.output_tokens - 1.0, 0.0)
+    decode_steps = np.maximum(table.output_tokens - 1.0, 0.0) / engine.tokens_per_step
     chunk_steps = np.maximum(prompt / budget, 1.0)
     by_seats = seats / (decode_steps + chunk_steps)
     by_budget = budget / (prompt + decode_steps)
@@ -272,6 +279,7 @@ def continuous_batching(
         prompt_seconds=step.seconds(nothing, np.minimum(prompt, budget)) - idle_step,
         request_overhead=served_seconds(table, engine.request_overhead_seconds),
         lookahead_steps=served_seconds(table, engine.lookahead_steps),
+        tokens_per_step=engine.tokens_per_step,
         cohort_share=engine.cohort_share,
         prompt_sigma=prompt_sigma(table.input_tokens, table.input_tokens_p95),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
@@ -289,8 +297,8 @@ def cache_factor(table: CaseTable, engine: LanguageColumns) -> Floats:
 
 
 def computes_quantized(table: CaseTable) -> Booleans:
-    """Rows whose matrix products run in 8 or 4 bits."""
-    quantized = [FORMATS[precision].compute[0] in ("fp8", "fp4", "int8") for precision in table.precisions]
+    """Rows whose activations are quantised on the fly: matrix products run in the format of the weights."""
+    quantized = [precision in QUANTIZED_COMPUTING for precision in table.precisions]
     return np.array(quantized, dtype=np.bool_)[table.precision_index]
 
 
@@ -330,9 +338,11 @@ def step_coefficients(
     sequences; GPUs beyond tensor × pipeline repeat the attention and split the sequences. Weights are read once a
     step by each stage in turn, so a pipeline does not shorten that.
     """
-    compute_factor, memory_factor = efficiency_factors(constants.language, table)
-    flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
-    bandwidth = device.bandwidth_bytes_per_second * memory_factor
+    compute_factor, memory_factor = device_factors(constants, table)
+    flops = device.peak_flops_per_second * np.minimum(engine.compute_efficiency * compute_factor, HIGHEST_SHARE)
+    peak_bandwidth = device.bandwidth_bytes_per_second
+    bandwidth = peak_bandwidth * np.minimum(engine.memory_efficiency * memory_factor, HIGHEST_SHARE)
+    cache_bandwidth = peak_bandwidth * np.minimum(engine.attention_efficiency * memory_factor, HIGHEST_SHARE)
     gpus, tensor, pipeline = (column.astype(np.float64) for column in (table.gpu_count, table.tensor, table.pipeline))
     copies = gpus / (tensor * pipeline)
     shards = expert_shards(table)
@@ -345,9 +355,7 @@ def step_coefficients(
     # Attention runs in 16 bits whatever the weights are.
     attention_flops = device.attention_flops_per_second * compute_factor * engine.attention_compute_efficiency
     streamed = (
-        work.cache_bytes
-        * context
-        / (bandwidth * engine.attention_efficiency * copies * pipeline * np.minimum(tensor, work.key_value_heads))
+        work.cache_bytes * context / (cache_bandwidth * copies * pipeline * np.minimum(tensor, work.key_value_heads))
     )
     computed = work.context_flops * context / (attention_flops * gpus)
 
@@ -355,10 +363,12 @@ def step_coefficients(
     has_experts = work.expert_draw > 0
     with np.errstate(divide="ignore"):
         draw = np.where(work.expert_draw < 1, -np.log1p(-np.minimum(work.expert_draw, 1 - 1e-9)), 20.0)
-    expert_bandwidth = bandwidth * engine.memory_efficiency * engine.expert_efficiency
+    expert_bandwidth = bandwidth * engine.expert_efficiency
     expert_launches = work.expert_count * work.expert_layers / np.maximum(table.expert, 1)
     body_flops = work.token_flops - work.expert_flops
     token_seconds = (body_flops + work.expert_flops / engine.expert_compute_efficiency) / (flops * gpus)
+    quantizing = work.layers * engine.quantized_layer_overhead_seconds
+    quantizing = quantizing + work.expert_layers * engine.quantized_expert_overhead_seconds
     return StepCoefficients(
         compute_fixed=engine.ramp_tokens
         * work.token_flops
@@ -366,8 +376,8 @@ def step_coefficients(
         / (flops * tensor),
         compute_sequence=token_seconds,
         compute_prompt_token=token_seconds - work.head_flops / (flops * gpus),
-        weight_fixed=work.shared_weight_bytes / (bandwidth * engine.memory_efficiency * tensor),
-        weight_token=work.activation_bytes / (bandwidth * engine.memory_efficiency * gpus),
+        weight_fixed=work.shared_weight_bytes / (bandwidth * tensor),
+        weight_token=work.activation_bytes / (bandwidth * gpus),
         expert_seconds=work.expert_weight_bytes / (expert_bandwidth * shards)
         + expert_launches * engine.expert_overhead_seconds,
         expert_rate=np.where(has_experts, draw * shards / gpus, 0.0),
@@ -376,7 +386,7 @@ def step_coefficients(
         attention_compute_share=share_of_first(computed, streamed),
         overhead_fixed=engine.step_overhead_seconds
         + work.layers * engine.layer_overhead_seconds
-        + np.where(computes_quantized(table), work.layers * engine.quantized_layer_overhead_seconds, 0.0)
+        + np.where(computes_quantized(table), quantizing, 0.0)
         + work.expert_layers * engine.expert_layer_overhead_seconds,
         overhead_sequence=engine.sequence_overhead_seconds / copies,
         link_fixed=link[0],

@@ -37,10 +37,14 @@ class LanguageConstants(Record):
     """Routing and dispatch, per layer with experts and step, beside ``layer_overhead_seconds``."""
     quantized_layer_overhead_seconds: Seconds
     """The same again where activations are quantised on the fly (8-bit and 4-bit computing), per layer and step."""
+    quantized_expert_overhead_seconds: Seconds
+    """As ``quantized_layer_overhead_seconds``, per layer with experts."""
     request_overhead_seconds: Seconds
     """HTTP, tokeniser and admission, once a request."""
     lookahead_steps: Annotated[float, Field(ge=0)]
     """Steps that are scheduled before a request is admitted, beside the one that runs."""
+    tokens_per_step: Annotated[float, Field(ge=1)] = 1.0
+    """Of a sequence: above 1 where the engine decodes speculatively."""
     reused_prefix_tokens: Annotated[float, Field(ge=0)]
     """Of a prompt, what the prefix cache holds on average where an open load does not say."""
     quantized_cache_bytes: Annotated[float, Field(gt=0)]
