@@ -388,6 +388,7 @@ def step_coefficients(
         + work.layers * engine.layer_overhead_seconds
         + np.where(computes_quantized(table), quantizing, 0.0)
         + work.expert_layers * engine.expert_layer_overhead_seconds,
+        overhead_prompt=work.layers * engine.prompt_layer_overhead_seconds,
         overhead_sequence=engine.sequence_overhead_seconds / copies,
         link_fixed=link[0],
         link_token=link[1] / (copies * pipeline),

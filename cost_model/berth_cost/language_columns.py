@@ -29,6 +29,7 @@ class LanguageColumns:
     expert_layer_overhead_seconds: Floats
     quantized_layer_overhead_seconds: Floats
     quantized_expert_overhead_seconds: Floats
+    prompt_layer_overhead_seconds: Floats
     request_overhead_seconds: Floats
     lookahead_steps: Floats
     tokens_per_step: Floats

@@ -39,6 +39,8 @@ class LanguageConstants(Record):
     """The same again where activations are quantised on the fly (8-bit and 4-bit computing), per layer and step."""
     quantized_expert_overhead_seconds: Seconds
     """As ``quantized_layer_overhead_seconds``, per layer with experts."""
+    prompt_layer_overhead_seconds: Seconds
+    """The same again in a step that carries prompts: its shape is not one that launches were recorded for."""
     request_overhead_seconds: Seconds
     """HTTP, tokeniser and admission, once a request."""
     lookahead_steps: Annotated[float, Field(ge=0)]

@@ -60,6 +60,8 @@ class StepCoefficients:
     """Of a decoding sequence's attention, how much computing it is."""
     overhead_fixed: Floats
     overhead_sequence: Floats
+    overhead_prompt: Floats
+    """Of a step that carries any prompt."""
     link_fixed: Floats
     link_token: Floats
 
@@ -76,8 +78,8 @@ class StepCoefficients:
     def attention(self, sequences: Floats, prompt_tokens: Floats) -> Floats:
         return self.attention_sequence * sequences + self.attention_prompt_token * prompt_tokens
 
-    def overhead(self, sequences: Floats) -> Floats:
-        return self.overhead_fixed + self.overhead_sequence * sequences
+    def overhead(self, sequences: Floats, prompt_tokens: Floats) -> Floats:
+        return self.overhead_fixed + self.overhead_sequence * sequences + self.overhead_prompt * (prompt_tokens > 0)
 
     def communication(self, sequences: Floats, prompt_tokens: Floats) -> Floats:
         return self.link_fixed + self.link_token * (sequences + prompt_tokens)
@@ -86,7 +88,7 @@ class StepCoefficients:
         return (
             sharp_maximum(self.compute(sequences, prompt_tokens), self.weights(sequences, prompt_tokens))
             + self.attention(sequences, prompt_tokens)
-            + self.overhead(sequences)
+            + self.overhead(sequences, prompt_tokens)
             + self.communication(sequences, prompt_tokens)
         )
 
@@ -100,6 +102,6 @@ class StepCoefficients:
         return {
             "compute_seconds": products * share + computed,
             "memory_seconds": products * (1 - share) + attention - computed,
-            "overhead_seconds": self.overhead(sequences),
+            "overhead_seconds": self.overhead(sequences, prompt_tokens),
             "communication_seconds": self.communication(sequences, prompt_tokens),
         }

@@ -1,0 +1,116 @@
+"""Bands and errors of language models, from residuals of cases that the constants had not seen.
+
+Split conformal prediction with slices (Mondrian): the edges of a slice are the quantiles of its held-out residuals. A
+slice is (engine, kind of load, dense or experts); one with too few residuals has the edges of its parent.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from constants_fit import edges
+from language_levels import OUTSIDE_THE_SERVER
+from language_splits import Residuals
+
+from berth_cost.fitted_constants import GENERAL
+
+Document = dict[str, Any]
+
+METRICS = (
+    "timePerOutputTokenSeconds",
+    "endToEndSeconds",
+    "timeToFirstTokenSeconds",
+    "outputTokensPerSecond",
+    "powerWattsPerGPU",
+    "joulesPerOutputToken",
+)
+CENTRAL, TAILS = ("mean", "p50"), ("p95", "p99")
+FEWEST = 25
+"""Residuals that edges of a slice need."""
+MOST_OF_A_SOURCE = 120
+"""Residuals of a source that count in a pooled slice: resampled at evenly spaced quantiles."""
+
+
+def bands_of(own: Residuals, strangers: Residuals) -> dict[str, dict[str, Document]]:
+    """Edges by metric (and tail), then slice. ``own``: models unseen; ``strangers``: engines unseen, for ``general``."""
+    own, strangers = banded(own), banded(strangers)
+    found: dict[str, dict[str, Document]] = {}
+    for metric in METRICS:
+        for key, labels in (
+            (metric, (metric, *(f"{metric}.{name}" for name in CENTRAL))),
+            *((f"{metric}.{tail}", (f"{metric}.{tail}",)) for tail in TAILS),
+        ):
+            general = strangers.where(np.isin(strangers.metric, labels))
+            if len(general.ratio) < FEWEST:
+                continue
+            chosen = own.where(np.isin(own.metric, labels))
+            entry = {GENERAL: wider(pooled(general), pooled(chosen))}
+            for name, slice_ in slices(chosen):
+                if len(slice_.ratio) >= FEWEST:
+                    entry[name] = pooled(slice_)
+            found[key] = entry if key == metric else at_least(entry, found[metric])
+    return found
+
+
+def banded(residuals: Residuals) -> Residuals:
+    outside = [
+        (source, metric.split(".")[0]) in OUTSIDE_THE_SERVER
+        for source, metric in zip(residuals.source, residuals.metric, strict=True)
+    ]
+    # An open load states its throughput, it is not measured.
+    offered = (residuals.load == "open") & (residuals.metric == "outputTokensPerSecond")
+    return residuals.where(~np.array(outside) & ~offered)
+
+
+def slices(residuals: Residuals) -> list[tuple[str, Residuals]]:
+    """Engine; engine and load; engine, load and kind of model."""
+    found = []
+    for levels in (("engine",), ("engine", "load"), ("engine", "load", "experts")):
+        names = np.array(
+            ["/".join(labels) for labels in zip(*(getattr(residuals, level) for level in levels), strict=True)]
+        )
+        found += [(str(name), residuals.where(names == name)) for name in sorted(set(names.tolist()))]
+    return found
+
+
+def pooled(residuals: Residuals) -> Document:
+    parts = []
+    for source in sorted(set(residuals.source.tolist())):
+        ratio = residuals.ratio[residuals.source == source]
+        count = min(len(ratio), MOST_OF_A_SOURCE)
+        parts.append(np.quantile(ratio, (np.arange(count) + 0.5) / count))
+    return edges(np.concatenate(parts))
+
+
+def wider(first: Document, second: Document) -> Document:
+    return {**first, "low": min(first["low"], second["low"]), "high": max(first["high"], second["high"])}
+
+
+def at_least(tail: dict[str, Document], central: dict[str, Document]) -> dict[str, Document]:
+    """A high percentile is never surer than the mean, in any slice of either."""
+    return {
+        name: wider(tail.get(name, tail[GENERAL]), central.get(name, central[GENERAL]))
+        for name in sorted({*tail, *central})
+    }
+
+
+def errors_of(residuals: Mapping[str, Residuals]) -> list[Document]:
+    """Absolute percentage error by what was left out, source and metric."""
+    rows = []
+    for split, found in residuals.items():
+        for source in sorted(set(found.source.tolist())):
+            mine = found.where(found.source == source)
+            for metric in sorted(set(mine.metric.tolist())):
+                rows.append(
+                    {"left_out": split, "source": source, "metric": metric, **error(mine.ratio[mine.metric == metric])}
+                )
+    return rows
+
+
+def error(ratio: Any) -> Document:
+    percent = 100 * np.abs(np.expm1(-ratio))
+    return {
+        "cases": len(percent),
+        "median_percent": round(float(np.median(percent)), 1),
+        "mean_percent": round(float(percent.mean()), 1),
+    }
