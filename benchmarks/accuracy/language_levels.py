@@ -166,7 +166,7 @@ class LanguageFit:
     def solved(self, rounds: int = 14) -> "LanguageFit":
         """The same cases with the best deviations, starting from those at hand."""
         found = solve(Problem(self.terms(), self.weight, self.log_ratios), self.deviations, rounds)
-        return LanguageFit(self.cases, self.gpus, found)
+        return LanguageFit(self.cases, self.gpus, found).after(self.prior)
 
     def without_strangers(self, rounds: int = 10) -> "LanguageFit":
         """Without the deployments that lie far off after a few rounds: run otherwise than their labels say."""
@@ -185,6 +185,12 @@ class LanguageFit:
         }
         kept = [case for case in self.cases if stranger_group(case) not in strange]
         return LanguageFit(kept, self.gpus, first.deviations)
+
+    def after(self, language: Document) -> "LanguageFit":
+        """The same fit with the jitter and power of ``language`` in place of the prior's."""
+        fit = LanguageFit(self.cases, self.gpus, self.deviations)
+        fit.prior = {**fit.prior, "jitter": language["jitter"], "power": language["power"]}
+        return fit
 
     def terms(self) -> list[Term]:
         """In a fixed order."""

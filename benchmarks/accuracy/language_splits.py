@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from language_levels import LanguageFit, fits, source_of
+from language_levels import LanguageFit, source_of
 from measured_cases import observations
 from numpy.typing import NDArray
 
@@ -53,7 +53,11 @@ def held_out(cases: Sequence[Case], split: str, whole: LanguageFit, gpus: Mappin
     parts = []
     for group, own in groups.items():
         seen = [case for case in whole.cases if group_of(case, split) != group]
-        fit = whole if len(seen) == len(whole.cases) else LanguageFit(seen, gpus, whole.deviations).solved(ROUNDS)
+        fit = (
+            whole
+            if len(seen) == len(whole.cases)
+            else LanguageFit(seen, gpus, whole.deviations).after(whole.prior).solved(ROUNDS)
+        )
         parts.append(residuals_of(own, Constants.model_validate(fit.document(fit.deviations)), gpus))
     return joined(parts)
 

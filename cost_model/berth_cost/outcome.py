@@ -139,7 +139,8 @@ def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> 
         _add_banded(columns, constants, replicas, "memoryBytesPerGPU", needed)
         compute, memory = _step_shares(replicas, state)
         busy = -np.expm1(-state.sequences - state.requests_per_second * state.prefill_seconds)
-        watts = power_watts(constants.language.power, replicas.device, busy, compute, memory)
+        # A faster clock costs more than its share: power rises with the root of the rate of computing.
+        watts = power_watts(constants.language.power, replicas.device, busy, np.sqrt(compute), memory)
         _add_energy(columns, constants, replicas, watts, output)
         return Outcome(
             reasons=replicas.reasons,
