@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind
+from berth_cost.case_table import Calibration, CaseTable, Floats, Integers, LoadKind
 from berth_cost.engine_constants import Constants, engine_names
 from berth_cost.fitted_constants import GENERAL, BandEdges, FittedConstants
 
@@ -41,6 +41,7 @@ def band_edges(
     if table.calibration is not None and metric in GROUPS:
         share = table.calibration.residual_share[GROUPS[metric]]
         low, high = low * share, high * share
+        low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)
 
 
@@ -62,6 +63,19 @@ def _edges_of(by_slice: Mapping[str, BandEdges], engine: str, load: str, kind: s
 def _has_experts(table: CaseTable) -> Integers:
     experts = [model.transformer is not None and model.transformer.experts is not None for model in table.models]
     return np.array(experts, dtype=np.int64)[table.model_index]
+
+
+def _of_networks(
+    constants: Constants, calibration: Calibration, statistic: str, low: Floats, high: Floats
+) -> tuple[Floats, Floats]:
+    """The log edges, of classic networks with runs by what their own regression leaves open."""
+    if calibration.network is None:
+        return low, high
+    prior = constants.classic.calibration
+    tail = prior.tail if statistic in ("p90", "p95", "p99") else 0.0
+    width = prior.quantile * np.hypot(calibration.network.deviation, tail)
+    told = np.isfinite(width)
+    return np.where(told, -width, low), np.where(told, width, high)
 
 
 def constants_of_kind(constants: Constants, table: CaseTable) -> FittedConstants:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from berth_cost.bracketing import Excess, last_true
-from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
+from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, NetworkCalibration, rows_of
 from berth_cost.classic_columns import ClassicColumns, classic_columns, family_factor
 from berth_cost.device import DeviceColumns
 from berth_cost.engine_constants import Constants, behind_server, efficiency_factors
 from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
-from berth_cost.roofline import soft_maximum
+from berth_cost.roofline import overlapped, soft_maximum
 from berth_cost.work import DenseWork
 
 REFERENCE_FLOPS = 4e9
@@ -25,7 +25,8 @@ RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
 
 @dataclass(frozen=True, slots=True)
 class PassCoefficients:
-    """A forward pass over b items on an otherwise empty GPU, seconds: soft maximum of two lines, plus a line."""
+    """A forward pass over b items on an otherwise empty GPU, seconds: soft maximum of two lines, joined by a line of
+    launches that runs beside it in part."""
 
     compute_fixed: Floats
     compute_item: Floats
@@ -33,6 +34,23 @@ class PassCoefficients:
     memory_item: Floats
     overhead_fixed: Floats
     overhead_item: Floats
+    overlap: Floats
+    """Share of the launches that the processor makes while the GPU works."""
+
+    def seconds(self, items: Floats) -> Floats:
+        return overlapped(self.device_seconds(items), self.overhead(items), self.overlap)
+
+    def scaled(self, fixed: Floats, item: Floats) -> "PassCoefficients":
+        """What a pass takes whatever its batch, and per item, times a factor each."""
+        return replace(
+            self,
+            compute_fixed=self.compute_fixed * fixed,
+            memory_fixed=self.memory_fixed * fixed,
+            overhead_fixed=self.overhead_fixed * fixed,
+            compute_item=self.compute_item * item,
+            memory_item=self.memory_item * item,
+            overhead_item=self.overhead_item * item,
+        )
 
     def device_seconds(self, items: Floats) -> Floats:
         return soft_maximum(self.compute(items), self.memory(items))
@@ -78,14 +96,15 @@ class BatchService:
     """Per request, through a server."""
     host_serial: Floats
     """Its copies, which requests take one after another."""
-    host_jitter: float
-    pass_jitter: float
+    host_overlap: Floats
+    """Share of the copies that runs while the GPU works."""
+    host_jitter: Floats
+    pass_jitter: Floats
     burstiness: Floats
     maximum_rate: Floats
 
     def pass_seconds(self, requests: Floats) -> Floats:
-        items = requests * self.items
-        return self.work.device_seconds(items) + self.work.overhead(items)
+        return self.work.seconds(requests * self.items)
 
     def device_cycle_seconds(self, requests: Floats) -> Floats:
         """Between two completions where all instances are busy: they share the GPU, and overlap their overheads."""
@@ -93,7 +112,20 @@ class BatchService:
 
     def cycle_seconds(self, requests: Floats) -> Floats:
         """The same, with the copies through the host: they overlap in part with what the GPU does."""
-        return np.hypot(self.device_cycle_seconds(requests), requests * self.host_serial)
+        return overlapped(self.device_cycle_seconds(requests), requests * self.host_serial, self.host_overlap)
+
+    def calibrated(self, runs: NetworkCalibration) -> "BatchService":
+        """As measured runs of the deployment, or of ones like it, have corrected it."""
+        host, spread = np.exp(runs.log_host), np.exp(runs.log_spread)
+        service = replace(
+            self,
+            work=self.work.scaled(np.exp(runs.log_fixed), np.exp(runs.log_item)),
+            host=self.host * host,
+            host_serial=self.host_serial * host,
+            host_jitter=self.host_jitter * spread,
+            pass_jitter=self.pass_jitter * spread,
+        )
+        return replace(service, maximum_rate=service.largest_batch / service.cycle_seconds(service.largest_batch))
 
     def rate(self, arrivals: Floats) -> Floats:
         """Requests per second at m = ``arrivals``."""
@@ -216,12 +248,28 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         delay=np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0),
         host=through_server(table, engine.request_seconds) + copies,
         host_serial=copies,
-        host_jitter=constants.classic.jitter.host,
-        pass_jitter=constants.classic.jitter.network_pass,
+        host_overlap=engine.host_overlap,
+        host_jitter=np.full(len(table), constants.classic.jitter.host),
+        pass_jitter=np.full(len(table), constants.classic.jitter.network_pass),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
         maximum_rate=np.ones_like(largest),
     )
-    return replace(service, maximum_rate=largest / service.cycle_seconds(largest))
+    service = replace(service, maximum_rate=largest / service.cycle_seconds(largest))
+    if table.calibration is None or table.calibration.network is None:
+        return service
+    return service.calibrated(table.calibration.network)
+
+
+def state_under(service: BatchService, table: CaseTable, kind: LoadKind, stretch: Floats) -> ClassicState:
+    """At the load of the table, all of ``kind``, where every time is ``stretch`` times as long, on the service's own
+    clock: see :func:`berth_cost.replica.language_state`."""
+    if kind is LoadKind.OPEN:
+        return service.open_state(service.arrivals_at(table.requests_per_second * stretch))
+    if kind is LoadKind.CLOSED:
+        return service.closed_state(table.concurrency)
+    if kind is LoadKind.BATCH:
+        return service.batch_state(table.batch_size)
+    return service.saturated_state()
 
 
 def through_server(table: CaseTable, seconds: Floats) -> Floats:
@@ -252,4 +300,5 @@ def pass_coefficients(
         memory_item=family * 2 * work.activation_bytes / bandwidth,
         overhead_fixed=engine.pass_overhead_seconds * size,
         overhead_item=engine.item_overhead_seconds,
+        overlap=engine.launch_overlap,
     )

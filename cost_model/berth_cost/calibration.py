@@ -14,7 +14,9 @@ import numpy as np
 
 from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
+from berth_cost.classic_calibration import NetworkRun, calibrated_networks
 from berth_cost.engine_constants import Constants, built_in_constants
+from berth_cost.feasibility import is_transformer
 from berth_cost.gpu_catalogue import GPUSpecification
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
@@ -89,16 +91,38 @@ def calibrated(
     factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
     share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
+    language = is_transformer(table)
     for rows, points in measured:
+        rows = rows[language[rows]]
+        if not len(rows):
+            continue
         asked = table.rows(rows)
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
         for group in (SERVICE, FIRST_TOKEN):
             factor[group][rows], share[group][rows] = _posterior(evidence, group, assumed[rows])
         grade[rows] = _grades(evidence)
+    networks = calibrated_networks(table, _network_runs(table, measured, ~language, gpus), assumed, constants)
+    factor[SERVICE][~language], grade[~language] = networks.log_factor[~language], networks.evidence[~language]
     # Where no run says anything either, the size stays unknown, and the case is refused for it.
     silent = assumed & (grade == "estimated")
     table = replace(table, model_index=np.where(silent, unknown, table.model_index))
-    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent))
+    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent, networks.network))
+
+
+def _network_runs(
+    table: CaseTable,
+    measured: Sequence[tuple[Integers, Sequence[MeasuredPoint]]],
+    networks: Booleans,
+    gpus: Mapping[str, GPUSpecification],
+) -> list[NetworkRun]:
+    """The runs of the rows that are classic networks."""
+    runs = []
+    for rows, points in measured:
+        chosen = rows[networks[rows]]
+        if len(chosen):
+            asked = table.rows(chosen)
+            runs += [NetworkRun(chosen, _as_run(asked, point, gpus), point.metrics) for point in points]
+    return runs
 
 
 def _completed(table: CaseTable, groups: Sequence[Integers]) -> tuple[CaseTable, Booleans]:

@@ -18,9 +18,11 @@ class ClassicColumns:
     ramp_flops: Floats
     pass_overhead_seconds: Floats
     size_exponent: Floats
+    launch_overlap: Floats
     item_overhead_seconds: Floats
     request_seconds: Floats
     host_bytes_per_second: Floats
+    host_overlap: Floats
     reserved_memory_bytes: Floats
 
 

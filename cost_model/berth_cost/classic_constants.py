@@ -19,11 +19,15 @@ class ClassicConstants(Record):
     """Launches of a pass of a typical network."""
     size_exponent: Annotated[float, Field(ge=0, le=1)]
     """How launches grow with the network's FLOPs, relative to 4 GFLOP."""
+    launch_overlap: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the launches that the processor makes while the GPU works: 1 where they are asynchronous throughout."""
     item_overhead_seconds: Seconds
     request_seconds: Seconds
     """Server and network, once a request."""
     host_bytes_per_second: Annotated[float, Field(gt=0)]
     """Copies of inputs and outputs between client, server and GPU."""
+    host_overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of these copies that runs while the GPU works on other requests."""
     reserved_memory_bytes: Annotated[float, Field(ge=0)]
 
 
@@ -36,6 +40,61 @@ class ClassicJitter(Record):
     """Of what a server adds, and of a closed loop's queue before it."""
 
 
+Deviation = Annotated[float, Field(ge=0)]
+
+
+class FactorDeviations(Record):
+    """Standard deviations, in logs, of a factor on what the constants say, by what it is common to."""
+
+    network: Deviation
+    """Common to the network, wherever it runs."""
+    gpu: Deviation
+    """The network's own on one type of GPU; and so on."""
+    slice: Deviation
+    engine: Deviation
+    version: Deviation
+    precision: Deviation
+
+
+class AssumedDeviations(Record):
+    """The same of a typical network that stands for one of unknown size."""
+
+    fixed: Deviation
+    item: Deviation
+    host: Deviation
+    speed: Deviation
+
+
+class CalibrationPrior(Record):
+    """What is expected of measured runs before they are seen (``classic_calibration``); deviations in logs."""
+
+    fixed: FactorDeviations
+    """Of what a pass takes whatever its batch."""
+    item: FactorDeviations
+    """Of what every further item takes."""
+    host: FactorDeviations
+    """Of what the server adds."""
+    speed: FactorDeviations
+    """Of all of these together."""
+    assumed: AssumedDeviations
+    """In place of ``network`` where nobody knows the network's size."""
+    residual: Deviation
+    """Of a latency beside these factors, shared by runs at similar loads."""
+    reach: Annotated[float, Field(gt=0)]
+    """e-folds of load over which that similarity falls to 1/e."""
+    noise: Deviation
+    """Of a measurement repeated."""
+    spread: Deviation
+    """Of the factor on the coefficients of variation."""
+    spread_of_network: Annotated[float, Field(ge=0, le=1)]
+    """How much of its variance is common to all deployments of the network."""
+    spread_noise: Deviation
+    quantile: Annotated[float, Field(gt=0)]
+    """Deviations from the point to either edge of the 90 % band."""
+    tail: Deviation
+    """Deviation of a high percentile beside that of the mean."""
+
+
 class ClassicSet(FittedConstants):
     """The whole file."""
 
@@ -43,3 +102,4 @@ class ClassicSet(FittedConstants):
     families: dict[str, Annotated[float, Field(gt=0)]]
     """Multiplies the time of a pass of a classic network of that family; one that is not here has 1."""
     jitter: ClassicJitter
+    calibration: CalibrationPrior

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from berth_cost.batch_service import BatchService, ClassicState, batch_service
+from berth_cost.batch_service import BatchService, ClassicState, batch_service, state_under
 from berth_cost.batching import ContinuousBatching, LanguageState, continuous_batching
 from berth_cost.case_table import CaseTable, Floats, LoadKind
 from berth_cost.classic_columns import classic_columns
@@ -149,11 +149,4 @@ def language_state(replicas: LanguageReplicas, kind: LoadKind, stretch: Floats) 
 
 def classic_state(replicas: ClassicReplicas, kind: LoadKind, stretch: Floats) -> ClassicState:
     """As :func:`language_state`."""
-    service, table = replicas.service, replicas.table
-    if kind is LoadKind.OPEN:
-        return service.open_state(service.arrivals_at(table.requests_per_second * stretch))
-    if kind is LoadKind.CLOSED:
-        return service.closed_state(table.concurrency)
-    if kind is LoadKind.BATCH:
-        return service.batch_state(table.batch_size)
-    return service.saturated_state()
+    return state_under(replicas.service, replicas.table, kind, stretch)

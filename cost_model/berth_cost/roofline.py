@@ -38,6 +38,11 @@ def share_of_first_sharp(first: Floats, second: Floats) -> Floats:
     return np.divide(a, a + b, out=np.zeros_like(a), where=a + b > 0)
 
 
+def overlapped(first: Floats, second: Floats, overlap: Floats) -> Floats:
+    """√(a² + b² + 2·(1 − overlap)·a·b): the sum where nothing overlaps (0), nearly the larger where all does (1)."""
+    return np.asarray(np.sqrt(first * first + second * second + 2 * (1 - overlap) * first * second), dtype=np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class StepCoefficients:
     """A step of a language model as a function of its decoding sequences B and prompt tokens P; shapes (n,), seconds.
