@@ -59,7 +59,9 @@ def banded(residuals: Residuals) -> Residuals:
     ]
     # An open load states its throughput, it is not measured.
     offered = (residuals.load == "open") & (residuals.metric == "outputTokensPerSecond")
-    return residuals.where(~np.array(outside) & ~offered)
+    # In a static batch percentiles are of single tokens, elsewhere of requests.
+    tail = np.array([metric.endswith(TAILS) for metric in residuals.metric]) & (residuals.load == "batch")
+    return residuals.where(~np.array(outside) & ~offered & ~tail)
 
 
 def slices(residuals: Residuals) -> list[tuple[str, Residuals]]:
