@@ -1,4 +1,4 @@
-"""Regularised fit of constants that belong to levels: all engines, one engine, one version; all GPUs, one kind, one GPU.
+"""Regularised fit of constants that belong to levels: all engines, an engine, a version; a generation of GPUs, a GPU.
 
 A constant's value is its prior times e^(sum of the deviations of its levels), each deviation pulled to 0 as strongly as
 its own standard deviation says. So a version without measurements has its engine's constants, and an engine without any

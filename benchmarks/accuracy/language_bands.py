@@ -32,7 +32,7 @@ MOST_OF_A_SOURCE = 120
 
 
 def bands_of(own: Residuals, strangers: Residuals) -> dict[str, dict[str, Document]]:
-    """Edges by metric (and tail), then slice. ``own``: models unseen; ``strangers``: engines unseen, for ``general``."""
+    """Edges by metric (and tail), then slice. ``own``: models unseen; ``strangers``: engines unseen (``general``)."""
     own, strangers = banded(own), banded(strangers)
     found: dict[str, dict[str, Document]] = {}
     for metric in METRICS:
@@ -48,6 +48,8 @@ def bands_of(own: Residuals, strangers: Residuals) -> dict[str, dict[str, Docume
             for name, slice_ in slices(chosen):
                 if len(slice_.ratio) >= FEWEST:
                     entry[name] = pooled(slice_)
+                    # Of an engine that nobody has seen we are never surer than of the worst that we have.
+                    entry[GENERAL] = wider(entry[GENERAL], entry[name])
             found[key] = entry if key == metric else at_least(entry, found[metric])
     return found
 

@@ -90,6 +90,8 @@ LONG_OUTPUT_TOKENS = 3000
 """Chat and reasoning runs of a deployment are told apart: they were different launches."""
 OUTSIDE_THE_SERVER = {("kaito", "timeToFirstTokenSeconds"), ("kaito", "endToEndSeconds")}
 """Contains about 285 ms of client and HTTP, by its authors: neither fitted nor banded."""
+TIMED = ("mlenergy", "lmdeploy")
+"""State times too: their throughput says little more."""
 NOT_SERVING = ("premai", "fastertransformer")
 """Single streams of libraries that serve nobody, and readings of memory: judged, not fitted."""
 
@@ -106,21 +108,18 @@ def stranger_group(case: Case) -> str:
 
 def importance(case: Case, metric: str, statistic: str) -> float:
     """Of an observation in the fit, relative to a time per output token; 0: not fitted."""
-    source = source_of(case)
-    if (source, metric) in OUTSIDE_THE_SERVER:
-        return 0.0
+    source, open_load = source_of(case), case.load.kind == "open"
     if source == "kaito":
         # Half of its runs are close to saturation, where waiting says more than steps do; the median says it again.
-        return 0.4 if statistic == "mean" and metric == "timePerOutputTokenSeconds" else 0.0
-    if metric == "timePerOutputTokenSeconds" and statistic in ("mean", "p50"):
-        return 0.7 if source == "blis-evaluation" else 1.0
-    if metric == "endToEndSeconds" and statistic == "mean":
-        return 1.0 if source == "blis-training" else 0.7
-    if metric == "timeToFirstTokenSeconds" and statistic == "mean":
-        return 0.4
-    if metric == "outputTokensPerSecond" and case.load.kind != "open":
-        return 0.4 if source in ("mlenergy", "lmdeploy") else 1.0
-    return 0.0
+        return 0.4 if (metric, statistic) == ("timePerOutputTokenSeconds", "mean") else 0.0
+    weights = {
+        ("timePerOutputTokenSeconds", "mean"): 0.7 if open_load else 1.0,
+        ("timePerOutputTokenSeconds", "p50"): 1.0,
+        ("endToEndSeconds", "mean"): 1.0 if source == "blis-training" else 0.7,
+        ("timeToFirstTokenSeconds", "mean"): 0.4,
+        ("outputTokensPerSecond", "value"): 0.0 if open_load else 0.4 if source in TIMED else 1.0,
+    }
+    return weights.get((metric, statistic), 0.0)
 
 
 @cache

@@ -17,6 +17,11 @@ RECALLED_WIDENING = 0.10
 ESTIMATED_WIDENING = 0.25
 """The same where the activations or inputs of a classic network are estimates."""
 
+NORMAL_EDGE = 1.6448536269514722
+"""Standard deviations from the middle of a normal distribution to the edge of its central 90 %."""
+TAIL_DEVIATION = 0.10
+"""What a high percentile strays from its mean, beside what the mean strays; in logs."""
+
 GROUPS = {
     "timeToFirstTokenSeconds": "first_token",
     "timePerOutputTokenSeconds": "service",
@@ -41,6 +46,7 @@ def band_edges(
     if table.calibration is not None and metric in GROUPS:
         share = table.calibration.residual_share[GROUPS[metric]]
         low, high = low * share, high * share
+        low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, low, high)
         low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)
 
@@ -63,6 +69,18 @@ def _edges_of(by_slice: Mapping[str, BandEdges], engine: str, load: str, kind: s
 def _has_experts(table: CaseTable) -> Integers:
     experts = [model.transformer is not None and model.transformer.experts is not None for model in table.models]
     return np.array(experts, dtype=np.int64)[table.model_index]
+
+
+def _of_language_runs(
+    calibration: Calibration, group: str, statistic: str, low: Floats, high: Floats
+) -> tuple[Floats, Floats]:
+    """The log edges, of language models with runs by what these leave open; never wider than without."""
+    if calibration.deviation is None:
+        return low, high
+    tail = TAIL_DEVIATION if statistic in ("p90", "p95", "p99") else 0.0
+    width = NORMAL_EDGE * np.hypot(calibration.deviation[group], tail)
+    told = np.isfinite(width)
+    return np.where(told, np.maximum(-width, low), low), np.where(told, np.minimum(width, high), high)
 
 
 def _of_networks(

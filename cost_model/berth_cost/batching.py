@@ -305,12 +305,13 @@ def computes_quantized(table: CaseTable) -> Booleans:
 def prefilled_tokens(table: CaseTable, engine: LanguageColumns) -> Floats:
     """Prompt tokens that are not found in the prefix cache.
 
-    Conversations share their beginning; where an open load does not say how much, an engine that caches prefixes finds
-    ``reused_prefix_tokens`` on average, and never more than most of a prompt.
+    An open load at a constant rate is a replay: published ones repeat conversations that share their beginning by an
+    amount that nobody states. There an engine that caches prefixes finds ``reused_prefix_tokens`` on average, and never
+    more than most of a prompt. Traffic (random gaps) shares what it states, and nothing else is promised on it.
     """
     own = np.maximum(table.input_tokens - table.shared_prefix_tokens, 1.0)
-    silent = (table.load_kind == LoadKind.OPEN) & (table.shared_prefix_tokens == 0)
-    return np.where(silent, own - np.minimum(engine.reused_prefix_tokens, LARGEST_REUSE * own), own)
+    replay = (table.load_kind == LoadKind.OPEN) & (table.burstiness == 0) & (table.shared_prefix_tokens == 0)
+    return np.where(replay, own - np.minimum(engine.reused_prefix_tokens, LARGEST_REUSE * own), own)
 
 
 def served_seconds(table: CaseTable, seconds: Floats) -> Floats:

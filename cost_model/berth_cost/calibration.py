@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from berth_cost import language_calibration
 from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
 from berth_cost.classic_calibration import NetworkRun, calibrated_networks
@@ -41,6 +42,7 @@ INDEPENDENT_RUNS = 2.0
 """Runs of one deployment share most of their error: together they inform like this many of the best of them."""
 
 SERVICE, FIRST_TOKEN = "service", "first_token"
+COVARIANCES = {SERVICE: language_calibration.SERVICE, FIRST_TOKEN: language_calibration.FIRST_TOKEN}
 TIME_METRICS = ("time_per_output_token_seconds", "latency_seconds", "end_to_end_seconds")
 RATE_METRICS = ("items_per_second", "output_tokens_per_second", "requests_per_second")
 JSON_NAMES = {
@@ -65,6 +67,10 @@ class CalibrationError(ValueError):
 class Evidence:
     """What one run says about some rows; shapes (n,)."""
 
+    run: CaseTable
+    """The run as each row sees it."""
+    headroom: Floats
+    """1 far from saturation, towards 0 near it."""
     likeness: Floats
     """ρ, 0 where the run says nothing (no residual could be formed)."""
     residual: dict[str, Floats]
@@ -91,22 +97,46 @@ def calibrated(
     factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
     share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
+    deviation = {group: np.full(count, np.nan) for group in (SERVICE, FIRST_TOKEN)}
     language = is_transformer(table)
-    for rows, points in measured:
-        rows = rows[language[rows]]
+    for every, points in measured:
+        rows = every[language[every]]
         if not len(rows):
             continue
         asked = table.rows(rows)
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
-        for group in (SERVICE, FIRST_TOKEN):
-            factor[group][rows], share[group][rows] = _posterior(evidence, group, assumed[rows])
+        for group, covariance in COVARIANCES.items():
+            runs = [_run(asked, one, group) for one in evidence]
+            found = language_calibration.posterior(asked, _alike(asked, asked), runs, covariance)
+            factor[group][rows], deviation[group][rows] = found
         grade[rows] = _grades(evidence)
     networks = calibrated_networks(table, _network_runs(table, measured, ~language, gpus), assumed, constants)
     factor[SERVICE][~language], grade[~language] = networks.log_factor[~language], networks.evidence[~language]
     # Where no run says anything either, the size stays unknown, and the case is refused for it.
     silent = assumed & (grade == "estimated")
     table = replace(table, model_index=np.where(silent, unknown, table.model_index))
-    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent, networks.network))
+    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent, deviation, networks.network))
+
+
+def _run(asked: CaseTable, evidence: "Evidence", group: str) -> language_calibration.Run:
+    return language_calibration.Run(
+        evidence.run, evidence.residual[group], evidence.headroom, _alike(asked, evidence.run)
+    )
+
+
+def _alike(asked: CaseTable, run: CaseTable) -> language_calibration.Alike:
+    """0 where the run is as the row, else the run's own category: two runs may share what the row has not."""
+
+    def codes(same: Booleans, index: Integers) -> Floats:
+        return np.where(same, 0.0, index + 1.0)
+
+    split = ((run.gpu_count * 64 + run.tensor) * 64 + run.pipeline) * 64 + run.expert
+    return language_calibration.Alike(
+        gpu=codes(_same_gpu(asked, run), run.gpu_index),
+        engine=codes(_same_engine(asked, run), run.engine_index),
+        precision=codes(_same_precision(asked, run), run.precision_index),
+        split=codes(_same_split(asked, run), split),
+    )
 
 
 def _network_runs(
@@ -142,25 +172,6 @@ def _completed(table: CaseTable, groups: Sequence[Integers]) -> tuple[CaseTable,
     return replace(table, models=tuple(models), model_index=index, calibration=None), assumed
 
 
-def _posterior(evidence: Sequence[Evidence], group: str, assumed: Booleans) -> tuple[Floats, Floats]:
-    """(log factor, share of the band's width that is left), shapes (n,)."""
-    likeness = np.stack([one.likeness for one in evidence])
-    residual = np.stack([one.residual[group] for one in evidence])
-    usable = (likeness > 0) & np.isfinite(residual)
-    shape_deviation = np.where(assumed, ASSUMED_SHAPE_DEVIATION, PRIOR_DEVIATION)
-    with np.errstate(divide="ignore"):
-        spread = shape_deviation**2 * (1 / likeness**2 - 1)
-    precision = np.where(usable, 1 / (MEASUREMENT_DEVIATION**2 + spread), 0.0)
-    total = precision.sum(axis=0)
-    informed = np.minimum(total, INDEPENDENT_RUNS * precision.max(axis=0))
-    # Of a network of unknown size nothing is expected before its runs.
-    prior = np.where(assumed, 0.0, 1 / PRIOR_DEVIATION**2)
-    weighted = (precision * np.nan_to_num(residual)).sum(axis=0)
-    mean = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
-    weight = np.maximum(informed + prior, 1e-12)
-    return mean * informed / weight, np.minimum(np.sqrt(1 / weight) / PRIOR_DEVIATION, WIDEST_SHARE)
-
-
 def _grades(evidence: Sequence[Evidence]) -> Objects:
     """measured: this very load was run; interpolated: runs of the deployment lie on both sides; calibrated: any run."""
     says = np.stack([one.likeness > 0 for one in evidence])
@@ -187,6 +198,8 @@ def _evidence(
     headroom = np.where(run.load_kind == LoadKind.OPEN, 1 - np.nan_to_num(answers.utilization), 1.0)
     likeness = _likeness(asked, run) * headroom
     return Evidence(
+        run=run,
+        headroom=headroom,
         likeness=np.where(np.isfinite(residual[SERVICE]) | np.isfinite(residual[FIRST_TOKEN]), likeness, 0.0),
         residual=residual,
         same_deployment=_same_deployment(asked, run),

@@ -56,6 +56,8 @@ class Calibration:
     evidence: Objects
     assumed_size: Booleans
     """The model's size is not known, and a typical one stands for it: there is no telling its memory."""
+    deviation: dict[str, Floats] | None = None
+    """Of language models with runs: standard deviation of what is left, in logs, by metric group; nan without."""
     network: NetworkCalibration | None = None
     """Of classic networks, beside ``log_factor``; None where there are none with runs."""
 

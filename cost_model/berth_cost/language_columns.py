@@ -44,8 +44,8 @@ class LanguageColumns:
 
 
 def engine_keys(constants: Constants, table: CaseTable) -> list[str]:
-    """The key of the constants of each of the table's engines: ``name@version`` of this very version, else of the newest
-    known release that is not newer, else ``name``, else ``general``."""
+    """The key of the constants of each of the table's engines: ``name@version`` of this very version, else of the
+    newest known release that is not newer, else ``name``, else ``general``."""
     known = constants.language.engines
     releases: dict[str, list[tuple[tuple[int, ...], str]]] = {}
     for key in known:
@@ -65,8 +65,8 @@ def engine_keys(constants: Constants, table: CaseTable) -> list[str]:
 def entry_index(constants: Constants, table: CaseTable) -> tuple[list[str], Integers]:
     """(keys of engines, position of each row's key among them).
 
-    Published runs of an unknown version come from different campaigns under open and under other loads: ``name@open``
-    is for the former.
+    Published runs of an unknown version come from different campaigns under open and under closed loads: ``name@open``
+    is for the former, and for saturation, which is the end of an open load.
     """
     keys = engine_keys(constants, table)
     silent = [
@@ -74,7 +74,7 @@ def entry_index(constants: Constants, table: CaseTable) -> tuple[list[str], Inte
         for engine, key in zip(table.engines, keys, strict=True)
     ]
     every = [*keys, *(f"{key}@open" if special else key for key, special in zip(keys, silent, strict=True))]
-    opened = table.load_kind == LoadKind.OPEN
+    opened = (table.load_kind == LoadKind.OPEN) | (table.load_kind == LoadKind.SATURATED)
     return every, np.where(opened, table.engine_index + len(keys), table.engine_index)
 
 

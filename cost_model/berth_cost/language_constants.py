@@ -48,7 +48,7 @@ class LanguageConstants(Record):
     tokens_per_step: Annotated[float, Field(ge=1)] = 1.0
     """Of a sequence: above 1 where the engine decodes speculatively."""
     reused_prefix_tokens: Annotated[float, Field(ge=0)]
-    """Of a prompt, what the prefix cache holds on average where an open load does not say."""
+    """Of a prompt, what the prefix cache holds on average where a replay at a constant rate does not say."""
     quantized_cache_bytes: Annotated[float, Field(gt=0)]
     """Of a cached number where the weights have 8 or 4 bits and computing too."""
     cohort_share: Annotated[float, Field(ge=0, le=2)]
