@@ -77,7 +77,7 @@ def fit_language(cases: Sequence[Case], date: str) -> Document:
     result: Document = settled["language"]
     prior = prior_language()
     result["bands"] = {**prior["bands"], **bands_of(residuals["model"], residuals["engine"])}
-    result["errors"] = errors_of(residuals)
+    result["errors"] = errors_of(residuals, result["bands"])
     result["date"] = date
     result["data"] = sorted({source_of(case) for case in language})
     return result

@@ -11,6 +11,7 @@ import numpy as np
 from constants_fit import edges
 from language_levels import OUTSIDE_THE_SERVER
 from language_splits import Residuals
+from numpy.typing import NDArray
 
 from berth_cost.fitted_constants import GENERAL
 
@@ -98,23 +99,42 @@ def at_least(tail: dict[str, Document], central: dict[str, Document]) -> dict[st
     }
 
 
-def errors_of(residuals: Mapping[str, Residuals]) -> list[Document]:
-    """Absolute percentage error by what was left out, source and metric."""
+def errors_of(residuals: Mapping[str, Residuals], bands: Mapping[str, Mapping[str, Document]]) -> list[Document]:
+    """Absolute percentage error by what was left out, source and metric, and how many of them the bands hold."""
     rows = []
     for split, found in residuals.items():
+        inside = held(found, bands)
         for source in sorted(set(found.source.tolist())):
-            mine = found.where(found.source == source)
-            for metric in sorted(set(mine.metric.tolist())):
+            for metric in sorted(set(found.metric[found.source == source].tolist())):
+                chosen = (found.source == source) & (found.metric == metric)
+                percent = 100 * np.abs(np.expm1(-found.ratio[chosen]))
                 rows.append(
-                    {"left_out": split, "source": source, "metric": metric, **error(mine.ratio[mine.metric == metric])}
+                    {
+                        "left_out": split,
+                        "source": source,
+                        "metric": metric,
+                        "cases": len(percent),
+                        "median_percent": round(float(np.median(percent)), 1),
+                        "mean_percent": round(float(percent.mean()), 1),
+                        "band_coverage_percent": coverage(inside[chosen]),
+                    }
                 )
     return rows
 
 
-def error(ratio: Any) -> Document:
-    percent = 100 * np.abs(np.expm1(-ratio))
-    return {
-        "cases": len(percent),
-        "median_percent": round(float(np.median(percent)), 1),
-        "mean_percent": round(float(percent.mean()), 1),
-    }
+def coverage(inside: NDArray[np.float64]) -> float | None:
+    return None if np.isnan(inside).any() else round(100 * float(inside.mean()), 1)
+
+
+def held(residuals: Residuals, bands: Mapping[str, Mapping[str, Document]]) -> NDArray[np.float64]:
+    """1 where the band of the observation's slice holds it, 0 where not, nan where its metric has none."""
+    found = np.full(len(residuals.ratio), np.nan)
+    for row, label in enumerate(residuals.metric):
+        by_slice = bands.get(label, bands.get(label.split(".")[0]))
+        if by_slice is None:
+            continue
+        engine, load = residuals.engine[row], residuals.load[row]
+        names = (f"{engine}/{load}/{residuals.experts[row]}", f"{engine}/{load}", engine, GENERAL)
+        edges_of = next(by_slice[name] for name in names if name in by_slice)
+        found[row] = np.log(edges_of["low"]) <= residuals.ratio[row] <= np.log(edges_of["high"])
+    return found

@@ -148,6 +148,7 @@ class LanguageFit:
     def __post_init__(self) -> None:
         self.constants = built_in_constants().model_dump(by_alias=False)
         self.prior = prior_language()
+        self.unmeasured = sorted(set(self.prior["engines"]) - {"general", *ENGINES, *VERSIONS})
         self.table = case_table(self.cases, self.gpus)
         counts = Counter(source_of(case) for case in self.cases)
         self.judged: list[Observations] = []
@@ -260,6 +261,9 @@ class LanguageFit:
                 lowest = 1.0 if name == "tokens_per_step" else 0.0
                 entry[name] = float(max(min(unbumped, highest), lowest) * np.exp(raised))
             language["engines"][key] = entry
+        for key in self.unmeasured:
+            own = {name: prior[key][name] for name in prior[key] if name not in SPREADS}
+            language["engines"][key] = {**language["engines"]["general"], **own}
         names = sorted({key[2] for key in deviations if key[0] == "gpus"} | {one.name for one in self.table.gpus})
         for name in names:
             generation = next((gpu_generation(one) for one in self.table.gpus if one.name == name), None)

@@ -23,8 +23,8 @@ TAIL_DEVIATION = 0.10
 """What a high percentile strays from its mean, beside what the mean strays; in logs."""
 
 GROUPS = {
-    "timeToFirstTokenSeconds": "first_token",
     "timePerOutputTokenSeconds": "service",
+    "timeToFirstTokenSeconds": "first_token",
     "endToEndSeconds": "service",
     "latencySeconds": "service",
 }

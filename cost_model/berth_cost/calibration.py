@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from berth_cost import language_calibration
+from berth_cost.bands import GROUPS, NORMAL_EDGE, band_edges
 from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
 from berth_cost.classic_calibration import NetworkRun, calibrated_networks
@@ -107,7 +108,8 @@ def calibrated(
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
         for group, covariance in COVARIANCES.items():
             runs = [_run(asked, one, group) for one in evidence]
-            found = language_calibration.posterior(asked, _alike(asked, asked), runs, covariance)
+            before = _deviation_before(asked, group, constants)
+            found = language_calibration.posterior(asked, _alike(asked, asked), runs, covariance, before)
             factor[group][rows], deviation[group][rows] = found
         grade[rows] = _grades(evidence)
     networks = calibrated_networks(table, _network_runs(table, measured, ~language, gpus), assumed, constants)
@@ -116,6 +118,13 @@ def calibrated(
     silent = assumed & (grade == "estimated")
     table = replace(table, model_index=np.where(silent, unknown, table.model_index))
     return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent, deviation, networks.network))
+
+
+def _deviation_before(asked: CaseTable, group: str, constants: Constants) -> Floats:
+    """Of the residuals of the group's metric where nothing was measured, as the row's band says; in logs."""
+    metric = next(name for name, own in GROUPS.items() if own == group)
+    low, high = band_edges(constants, replace(asked, calibration=None), metric, "mean", np.zeros(len(asked)))
+    return np.log(high / low) / (2 * NORMAL_EDGE)
 
 
 def _run(asked: CaseTable, evidence: "Evidence", group: str) -> language_calibration.Run:

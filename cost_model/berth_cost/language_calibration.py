@@ -38,8 +38,12 @@ class Covariance:
         return self.deployment**2 + self.load**2 + self.lengths**2
 
 
-SERVICE = Covariance(0.25, 0.20, 0.10, 0.03, 2.5, 2.0)
-FIRST_TOKEN = Covariance(0.40, 0.35, 0.25, 0.08, 2.5, 2.0)
+SERVICE = Covariance(0.25, 0.20, 0.10, 0.05, 2.5, 2.0)
+FIRST_TOKEN = Covariance(0.40, 0.35, 0.25, 0.10, 2.5, 2.0)
+NOISE_SHARE = 0.2
+"""Of the deviation before any run, that no run explains: slices that the model describes badly are also erratic."""
+LEAST_DEVIATION, MOST_DEVIATION = 0.15, 0.45
+"""Between which the deviation of the residuals before any run is taken from the row's own band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +68,34 @@ class Alike:
     split: Floats
 
 
-def posterior(asked: CaseTable, same: Alike, runs: Sequence[Run], covariance: Covariance) -> tuple[Floats, Floats]:
-    """(log factor, standard deviation of what is left in logs; nan where no run says anything), shapes (n,)."""
+def posterior(
+    asked: CaseTable, same: Alike, runs: Sequence[Run], covariance: Covariance, before: Floats
+) -> tuple[Floats, Floats]:
+    """(log factor, standard deviation of what is left in logs; nan where no run says anything), shapes (n,).
+
+    ``before``: the deviation without any run, by which the covariance is scaled: where the model is good, one run is
+    not believed against it.
+    """
     count = len(asked)
+    prior = np.clip(before, LEAST_DEVIATION, MOST_DEVIATION)
+    scale = prior**2 / covariance.variance()
+    measuring = covariance.noise + NOISE_SHARE * prior
     usable = np.stack([np.isfinite(run.residual) & (run.headroom > 0) for run in runs])
     residual = np.where(usable, np.stack([run.residual for run in runs]), 0.0)
     between = np.empty((count, len(runs), len(runs)))
     across = np.empty((count, len(runs)))
     for i, run in enumerate(runs):
-        across[:, i] = _covariance(asked, same, run.table, run.alike, covariance) * usable[i]
+        across[:, i] = _covariance(asked, same, run.table, run.alike, covariance) * scale * usable[i]
         for j, other in enumerate(runs):
             both = usable[i] & usable[j]
-            between[:, i, j] = _covariance(run.table, run.alike, other.table, other.alike, covariance) * both
-        noise = (covariance.noise / np.maximum(run.headroom, 1e-3)) ** 2
+            between[:, i, j] = _covariance(run.table, run.alike, other.table, other.alike, covariance) * scale * both
+        noise = (measuring / np.maximum(run.headroom, 1e-3)) ** 2
         # A run that says nothing stands alone with a variance of 1: it changes neither mean nor deviation.
         between[:, i, i] += np.where(usable[i], noise, 1.0)
     solved = np.linalg.solve(between, np.stack([residual.T, across], axis=2))
     mean = (across * solved[:, :, 0]).sum(axis=1)
-    variance = covariance.variance() - (across * solved[:, :, 1]).sum(axis=1)
-    deviation = np.sqrt(np.maximum(variance, 0.0) + covariance.noise**2)
+    variance = scale * covariance.variance() - (across * solved[:, :, 1]).sum(axis=1)
+    deviation = np.sqrt(np.maximum(variance, 0.0) + measuring**2)
     return mean, np.where(usable.any(axis=0), deviation, np.nan)
 
 

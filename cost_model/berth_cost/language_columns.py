@@ -40,6 +40,8 @@ class LanguageColumns:
     maximum_batched_tokens: Floats
     memory_share: Floats
     reserved_memory_bytes: Floats
+    reserves_memory: Floats
+    """1 where the engine takes its whole share of memory at start."""
     output_reservation: Floats
 
 

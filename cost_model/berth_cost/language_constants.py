@@ -61,6 +61,8 @@ class LanguageConstants(Record):
     """Of the GPU's memory that the engine takes by default."""
     reserved_memory_bytes: Annotated[float, Field(ge=0)]
     """CUDA context, graphs, workspaces."""
+    reserves_memory: bool = False
+    """Whether the engine takes all of that share at start, for a cache that later requests find there."""
     output_reservation: Annotated[float, Field(ge=0, le=1)]
     """Share of the output length whose cache a request holds on average (or must have to be admitted)."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from berth_cost.bands import ESTIMATED_WIDENING, RECALLED_WIDENING, band_edges, calibration_factor
 from berth_cost.batch_service import ClassicState
 from berth_cost.batching import LanguageState
-from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind
+from berth_cost.case_table import Booleans, CaseTable, Floats, Integers, LoadKind
 from berth_cost.energy import power_watts
 from berth_cost.engine_constants import Constants
 from berth_cost.feasibility import OVERLOAD, Feasibility, check_overload, without_reasons
@@ -41,6 +41,7 @@ SCALARS = (
     "joulesPerOutputToken",
     "joulesPerRequest",
 )
+OUTPUT_RATE = "outputTokensPerSecond"
 PARTS = (
     "compute_seconds",
     "memory_seconds",
@@ -135,8 +136,10 @@ def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> 
             table,
             {"requestsPerSecond": 1.0, "outputTokensPerSecond": output, "totalTokensPerSecond": total},
         )
-        needed = replicas.batching.memory.needed_bytes(np.maximum(state.sequences, 1.0))
-        _add_banded(columns, constants, replicas, "memoryBytesPerGPU", needed)
+        if kind is not LoadKind.OPEN:
+            _band_rates(columns, constants, table)
+        held = replicas.batching.memory.held_bytes(np.maximum(state.sequences, 1.0))
+        _add_banded(columns, constants, replicas, "memoryBytesPerGPU", held)
         compute, memory = _step_shares(replicas, state)
         busy = -np.expm1(-state.sequences - state.requests_per_second * state.prefill_seconds)
         # A faster clock costs more than its share: power rises with the root of the rate of computing.
@@ -258,6 +261,24 @@ def _add_rates(
             target[metric] = {SCALAR: rate * units}
 
 
+def _band_rates(columns: list[Columns], constants: Constants, table: CaseTable) -> None:
+    """Throughput that nobody offers has a band of its own; with runs, that of the times holds instead."""
+    low, high = band_edges(constants, table, OUTPUT_RATE, SCALAR, np.zeros(len(table)))
+    told = _told(table)
+    below, point, above = columns
+    for metric in ("requestsPerSecond", OUTPUT_RATE, "totalTokensPerSecond"):
+        values = point[metric][SCALAR]
+        below[metric] = {SCALAR: np.where(told, below[metric][SCALAR], values * low)}
+        above[metric] = {SCALAR: np.where(told, above[metric][SCALAR], values * high)}
+
+
+def _told(table: CaseTable) -> Booleans:
+    """Rows that runs say something about."""
+    if table.calibration is None:
+        return np.zeros(len(table), dtype=np.bool_)
+    return np.asarray(table.calibration.evidence != "estimated", dtype=np.bool_)
+
+
 def _add_banded(columns: list[Columns], constants: Constants, replicas: Replicas, metric: str, values: Floats) -> None:
     low, high = band_edges(constants, replicas.table, metric, SCALAR, np.zeros(len(replicas.table)))
     for target, factor in zip(columns, (low, np.ones_like(low), high), strict=True):
@@ -275,6 +296,15 @@ def _add_energy(
         target["joulesPerRequest"] = {SCALAR: joules}
         if output is not None:
             target["joulesPerOutputToken"] = {SCALAR: joules / output}
+    if output is not None:
+        # Errors of power and rate are not independent: measured energy has edges of its own, until runs tell the rate.
+        composed = [target["joulesPerOutputToken"][SCALAR] for target in columns]
+        _add_banded(columns, constants, replicas, "joulesPerOutputToken", composed[1].copy())
+        told = _told(replicas.table)
+        for target, own in zip(columns, composed, strict=True):
+            joules = np.where(told, own, target["joulesPerOutputToken"][SCALAR])
+            target["joulesPerOutputToken"] = {SCALAR: joules}
+            target["joulesPerRequest"] = {SCALAR: joules * output}
 
 
 def _utilization(kind: LoadKind, rate: Floats, maximum: Floats) -> Floats:
