@@ -28,6 +28,8 @@ METRICS = (
 CENTRAL, TAILS = ("mean", "p50"), ("p95", "p99")
 FEWEST = 25
 """Residuals that edges of a slice need."""
+STRANGER = 1.05
+"""By how much, as a factor, the edges of an engine that nobody has seen lie beyond those of any that we have."""
 MOST_OF_A_SOURCE = 120
 """Residuals of a source that count in a pooled slice: resampled at evenly spaced quantiles."""
 
@@ -51,6 +53,13 @@ def bands_of(own: Residuals, strangers: Residuals) -> dict[str, dict[str, Docume
                     entry[name] = pooled(slice_)
                     # Of an engine that nobody has seen we are never surer than of the worst that we have.
                     entry[GENERAL] = wider(entry[GENERAL], entry[name])
+            entry[GENERAL] = wider(
+                entry[GENERAL],
+                {
+                    "low": round(entry[GENERAL]["low"] / STRANGER, 3),
+                    "high": round(entry[GENERAL]["high"] * STRANGER, 3),
+                },
+            )
             found[key] = entry if key == metric else at_least(entry, found[metric])
     return found
 

@@ -63,7 +63,7 @@ SPREADS = {
     "expert_layer_overhead_seconds": (0.50, 0.60, 0.50, 4e-4),
     "quantized_layer_overhead_seconds": (0.60, 0.70, 0.50, 2e-4),
     "quantized_expert_overhead_seconds": (0.60, 0.70, 0.50, 4e-4),
-    "prompt_layer_overhead_seconds": (0.40, 0.40, 0.20, 1e-3),
+    "prompt_layer_overhead_seconds": (0.30, 0.50, 0.10, 1e-3),
     "request_overhead_seconds": (0.80, 0.80, 0.70, 0.5),
     "lookahead_steps": (0.30, 0.40, 0.40, 3.0),
     "tokens_per_step": (1e-4, 1e-4, 1e-4, 4.0),

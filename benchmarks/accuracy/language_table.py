@@ -4,8 +4,8 @@ Run: ``python benchmarks/accuracy/language_table.py [--data FOLDER]``. Absolute 
 
 - unseen model, GPU, engine, precision: constants fitted without that group, as ``fit_language.py`` recorded it;
 - fitted: with the constants as they are shipped;
-- one run, two runs: every deployment (model, GPU, engine and version, precision, split) told its run of middle load, or those of
-  least and most load, and asked about its others; only for deployments with three runs and more;
+- one run, two runs: every deployment (model, GPU, engine and version, precision, split) told its run of middle load, or
+  those of least and most load, and asked about its others; only for deployments with three runs and more;
 - naive: work over peak rate and bandwidth, with the one factor per row of this table that suits it best in hindsight;
 - α + β·batch: a straight line through the time per output token of the two runs, asked about the others.
 

@@ -40,8 +40,11 @@ class Covariance:
 
 SERVICE = Covariance(0.25, 0.20, 0.10, 0.05, 2.5, 2.0)
 FIRST_TOKEN = Covariance(0.40, 0.35, 0.25, 0.10, 2.5, 2.0)
-NOISE_SHARE = 0.2
-"""Of the deviation before any run, that no run explains: slices that the model describes badly are also erratic."""
+ERRATIC_SHARE = 0.25
+"""Of the deviation before any run, what only a run of this very load and these lengths tells: slices that the model
+describes badly are also erratic."""
+SAME = 1e-6
+"""Distance in e-folds below which loads and lengths are the same."""
 LEAST_DEVIATION, MOST_DEVIATION = 0.15, 0.45
 """Between which the deviation of the residuals before any run is taken from the row's own band."""
 
@@ -79,35 +82,46 @@ def posterior(
     count = len(asked)
     prior = np.clip(before, LEAST_DEVIATION, MOST_DEVIATION)
     scale = prior**2 / covariance.variance()
-    measuring = covariance.noise + NOISE_SHARE * prior
+    erratic = (ERRATIC_SHARE * prior) ** 2
     usable = np.stack([np.isfinite(run.residual) & (run.headroom > 0) for run in runs])
     residual = np.where(usable, np.stack([run.residual for run in runs]), 0.0)
     between = np.empty((count, len(runs), len(runs)))
     across = np.empty((count, len(runs)))
     for i, run in enumerate(runs):
-        across[:, i] = _covariance(asked, same, run.table, run.alike, covariance) * scale * usable[i]
+        across[:, i] = _covariance(asked, same, run.table, run.alike, covariance, scale, erratic) * usable[i]
         for j, other in enumerate(runs):
             both = usable[i] & usable[j]
-            between[:, i, j] = _covariance(run.table, run.alike, other.table, other.alike, covariance) * scale * both
-        noise = (measuring / np.maximum(run.headroom, 1e-3)) ** 2
+            between[:, i, j] = (
+                _covariance(run.table, run.alike, other.table, other.alike, covariance, scale, erratic) * both
+            )
+        noise = (covariance.noise / np.maximum(run.headroom, 1e-3)) ** 2
         # A run that says nothing stands alone with a variance of 1: it changes neither mean nor deviation.
         between[:, i, i] += np.where(usable[i], noise, 1.0)
     solved = np.linalg.solve(between, np.stack([residual.T, across], axis=2))
     mean = (across * solved[:, :, 0]).sum(axis=1)
-    variance = scale * covariance.variance() - (across * solved[:, :, 1]).sum(axis=1)
-    deviation = np.sqrt(np.maximum(variance, 0.0) + measuring**2)
+    variance = scale * covariance.variance() + erratic - (across * solved[:, :, 1]).sum(axis=1)
+    deviation = np.sqrt(np.maximum(variance, 0.0) + covariance.noise**2)
     return mean, np.where(usable.any(axis=0), deviation, np.nan)
 
 
-def _covariance(first: CaseTable, one: Alike, second: CaseTable, other: Alike, covariance: Covariance) -> Floats:
+def _covariance(
+    first: CaseTable,
+    one: Alike,
+    second: CaseTable,
+    other: Alike,
+    covariance: Covariance,
+    scale: Floats,
+    erratic: Floats,
+) -> Floats:
     shared = np.where(one.gpu == other.gpu, 1.0, LIKE_OTHER_GPU)
     shared = shared * np.where(one.engine == other.engine, 1.0, LIKE_OTHER_ENGINE)
     shared = shared * np.where(one.precision == other.precision, 1.0, LIKE_OTHER_PRECISION)
     shared = shared * np.where(one.split == other.split, 1.0, LIKE_OTHER_SPLIT)
-    load = np.exp(-_load_distance(first, second) / covariance.load_distance)
-    lengths = np.exp(-_length_distance(first, second) / covariance.length_distance)
+    apart, longer = _load_distance(first, second), _length_distance(first, second)
+    load, lengths = np.exp(-apart / covariance.load_distance), np.exp(-longer / covariance.length_distance)
     local = lengths * (covariance.load**2 * load + covariance.lengths**2)
-    return np.asarray(shared * (covariance.deployment**2 + local), dtype=np.float64)
+    exact = erratic * ((apart + longer < SAME) & (shared == 1))
+    return np.asarray(shared * scale * (covariance.deployment**2 + local) + exact, dtype=np.float64)
 
 
 def _load_distance(first: CaseTable, second: CaseTable) -> Floats:
