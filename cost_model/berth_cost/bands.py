@@ -44,8 +44,6 @@ def band_edges(
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
     if table.calibration is not None and metric in GROUPS:
-        share = table.calibration.residual_share[GROUPS[metric]]
-        low, high = low * share, high * share
         low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, low, high)
         low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)

@@ -1,9 +1,8 @@
 """What measured runs of a model say about cases that were not measured.
 
-A run's residual, log(measured / predicted), is taken as a sample of how far the model is off, on a case that
-resembles the one asked for by ρ (0 to 1). Under a normal prior of deviation τ for such residuals and noise σ of a
-measurement, a run informs with precision 1 / (σ² + τ²·(1/ρ² − 1)): an exact run by 1/σ², an unlike one hardly at all.
-The factor is the precision-weighted mean, shrunk towards 1 by the prior; the band narrows by the posterior's share.
+Each run is predicted as every row sees it (what it leaves out is as in the row); its residual, log(measured / predicted),
+is what the model is off by there. What that says about the row: ``language_calibration`` and ``classic_calibration``.
+How sure it is, in one word: by likeness, ρ from 0 to 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,24 +22,12 @@ from berth_cost.gpu_catalogue import GPUSpecification
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
 
-PRIOR_DEVIATION = 0.30
-"""τ, in logs: what the model is off by on a deployment that nobody has measured."""
-MEASUREMENT_DEVIATION = 0.05
-"""σ, in logs: the same configuration measured again differs by 4 to 6 % (InferenceMAX repeats, BERT over TensorRT
-releases)."""
-ASSUMED_SHAPE_DEVIATION = 0.4
-"""The same where a typical network stands for one whose size nobody knows: how its time grows with the batch is a
-guess."""
-WIDEST_SHARE = 6.0
-"""Of the uncalibrated band's width, where the only runs of such a network are unlike the case."""
 TYPICAL = {"parameters": 25e6, "flops_per_inference": 4e9}
 LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5, 0.5, 0.7, 0.7
 """ρ of a run that differs in that way alone; differences multiply."""
 LIKE_OTHER_LOAD_KIND = 0.7
 LOAD_REACH = 3.0
 """e-folds of load, batch or length over which ρ falls to 1/e."""
-INDEPENDENT_RUNS = 2.0
-"""Runs of one deployment share most of their error: together they inform like this many of the best of them."""
 
 SERVICE, FIRST_TOKEN = "service", "first_token"
 COVARIANCES = {SERVICE: language_calibration.SERVICE, FIRST_TOKEN: language_calibration.FIRST_TOKEN}
@@ -96,7 +83,6 @@ def calibrated(
     unknown, count = table.model_index, len(table)
     table, assumed = _completed(table, [rows for rows, _ in measured])
     factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
-    share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
     deviation = {group: np.full(count, np.nan) for group in (SERVICE, FIRST_TOKEN)}
     language = is_transformer(table)
@@ -109,7 +95,7 @@ def calibrated(
         for group, covariance in COVARIANCES.items():
             runs = [_run(asked, one, group) for one in evidence]
             before = _deviation_before(asked, group, constants)
-            found = language_calibration.posterior(asked, _alike(asked, asked), runs, covariance, before)
+            found = language_calibration.posterior(_place(asked, asked), runs, covariance, before)
             factor[group][rows], deviation[group][rows] = found
         grade[rows] = _grades(evidence)
     networks = calibrated_networks(table, _network_runs(table, measured, ~language, gpus), assumed, constants)
@@ -117,7 +103,7 @@ def calibrated(
     # Where no run says anything either, the size stays unknown, and the case is refused for it.
     silent = assumed & (grade == "estimated")
     table = replace(table, model_index=np.where(silent, unknown, table.model_index))
-    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent, deviation, networks.network))
+    return replace(table, calibration=Calibration(factor, grade, assumed & ~silent, deviation, networks.network))
 
 
 def _deviation_before(asked: CaseTable, group: str, constants: Constants) -> Floats:
@@ -127,20 +113,19 @@ def _deviation_before(asked: CaseTable, group: str, constants: Constants) -> Flo
     return np.log(high / low) / (2 * NORMAL_EDGE)
 
 
-def _run(asked: CaseTable, evidence: "Evidence", group: str) -> language_calibration.Run:
-    return language_calibration.Run(
-        evidence.run, evidence.residual[group], evidence.headroom, _alike(asked, evidence.run)
-    )
+def _run(asked: CaseTable, evidence: Evidence, group: str) -> language_calibration.Run:
+    return language_calibration.Run(_place(asked, evidence.run), evidence.residual[group], evidence.headroom)
 
 
-def _alike(asked: CaseTable, run: CaseTable) -> language_calibration.Alike:
-    """0 where the run is as the row, else the run's own category: two runs may share what the row has not."""
+def _place(asked: CaseTable, run: CaseTable) -> language_calibration.Place:
+    """Codes are 0 where the run is as the row, else the run's own category: two runs may share what the row has not."""
 
     def codes(same: Booleans, index: Integers) -> Floats:
         return np.where(same, 0.0, index + 1.0)
 
     split = ((run.gpu_count * 64 + run.tensor) * 64 + run.pipeline) * 64 + run.expert
-    return language_calibration.Alike(
+    return language_calibration.Place(
+        table=run,
         gpu=codes(_same_gpu(asked, run), run.gpu_index),
         engine=codes(_same_engine(asked, run), run.engine_index),
         precision=codes(_same_precision(asked, run), run.precision_index),

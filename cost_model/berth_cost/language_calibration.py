@@ -40,60 +40,56 @@ class Covariance:
 
 SERVICE = Covariance(0.25, 0.20, 0.10, 0.05, 2.5, 2.0)
 FIRST_TOKEN = Covariance(0.40, 0.35, 0.25, 0.10, 2.5, 2.0)
-ERRATIC_SHARE = 0.25
+ERRATIC_SHARE = 0.4
 """Of the deviation before any run, what only a run of this very load and these lengths tells: slices that the model
 describes badly are also erratic."""
 SAME = 1e-6
 """Distance in e-folds below which loads and lengths are the same."""
-LEAST_DEVIATION, MOST_DEVIATION = 0.15, 0.45
+LEAST_DEVIATION, MOST_DEVIATION = 0.18, 0.45
 """Between which the deviation of the residuals before any run is taken from the row's own band."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A measured run as each row sees it (what it leaves out is as in the row); arrays of shape (n,)."""
+class Place:
+    """Rows and codes that are equal where two places share the thing; arrays of shape (n,)."""
 
     table: CaseTable
-    residual: Floats
-    """log(measured / predicted); nan where it says nothing."""
-    headroom: Floats
-    """1 far from saturation, towards 0 near it: there a latency tells the queue rather than the service."""
-    alike: "Alike"
-
-
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """Codes that are equal where things are; integers of shape (n,)."""
-
     gpu: Floats
     engine: Floats
     precision: Floats
     split: Floats
 
 
-def posterior(
-    asked: CaseTable, same: Alike, runs: Sequence[Run], covariance: Covariance, before: Floats
-) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A measured run as each row sees it (what it leaves out is as in the row); arrays of shape (n,)."""
+
+    place: Place
+    residual: Floats
+    """log(measured / predicted); nan where it says nothing."""
+    headroom: Floats
+    """1 far from saturation, towards 0 near it: there a latency tells the queue rather than the service."""
+
+
+def posterior(asked: Place, runs: Sequence[Run], covariance: Covariance, before: Floats) -> tuple[Floats, Floats]:
     """(log factor, standard deviation of what is left in logs; nan where no run says anything), shapes (n,).
 
     ``before``: the deviation without any run, by which the covariance is scaled: where the model is good, one run is
     not believed against it.
     """
-    count = len(asked)
+    count = len(asked.table)
     prior = np.clip(before, LEAST_DEVIATION, MOST_DEVIATION)
     scale = prior**2 / covariance.variance()
     erratic = (ERRATIC_SHARE * prior) ** 2
+    kernel = _Kernel(covariance, scale, erratic)
     usable = np.stack([np.isfinite(run.residual) & (run.headroom > 0) for run in runs])
     residual = np.where(usable, np.stack([run.residual for run in runs]), 0.0)
     between = np.empty((count, len(runs), len(runs)))
     across = np.empty((count, len(runs)))
     for i, run in enumerate(runs):
-        across[:, i] = _covariance(asked, same, run.table, run.alike, covariance, scale, erratic) * usable[i]
+        across[:, i] = kernel.between(asked, run.place) * usable[i]
         for j, other in enumerate(runs):
-            both = usable[i] & usable[j]
-            between[:, i, j] = (
-                _covariance(run.table, run.alike, other.table, other.alike, covariance, scale, erratic) * both
-            )
+            between[:, i, j] = kernel.between(run.place, other.place) * (usable[i] & usable[j])
         noise = (covariance.noise / np.maximum(run.headroom, 1e-3)) ** 2
         # A run that says nothing stands alone with a variance of 1: it changes neither mean nor deviation.
         between[:, i, i] += np.where(usable[i], noise, 1.0)
@@ -104,24 +100,23 @@ def posterior(
     return mean, np.where(usable.any(axis=0), deviation, np.nan)
 
 
-def _covariance(
-    first: CaseTable,
-    one: Alike,
-    second: CaseTable,
-    other: Alike,
-    covariance: Covariance,
-    scale: Floats,
-    erratic: Floats,
-) -> Floats:
-    shared = np.where(one.gpu == other.gpu, 1.0, LIKE_OTHER_GPU)
-    shared = shared * np.where(one.engine == other.engine, 1.0, LIKE_OTHER_ENGINE)
-    shared = shared * np.where(one.precision == other.precision, 1.0, LIKE_OTHER_PRECISION)
-    shared = shared * np.where(one.split == other.split, 1.0, LIKE_OTHER_SPLIT)
-    apart, longer = _load_distance(first, second), _length_distance(first, second)
-    load, lengths = np.exp(-apart / covariance.load_distance), np.exp(-longer / covariance.length_distance)
-    local = lengths * (covariance.load**2 * load + covariance.lengths**2)
-    exact = erratic * ((apart + longer < SAME) & (shared == 1))
-    return np.asarray(shared * scale * (covariance.deployment**2 + local) + exact, dtype=np.float64)
+@dataclass(frozen=True, slots=True)
+class _Kernel:
+    covariance: Covariance
+    scale: Floats
+    erratic: Floats
+
+    def between(self, first: Place, second: Place) -> Floats:
+        covariance = self.covariance
+        shared = np.where(first.gpu == second.gpu, 1.0, LIKE_OTHER_GPU)
+        shared = shared * np.where(first.engine == second.engine, 1.0, LIKE_OTHER_ENGINE)
+        shared = shared * np.where(first.precision == second.precision, 1.0, LIKE_OTHER_PRECISION)
+        shared = shared * np.where(first.split == second.split, 1.0, LIKE_OTHER_SPLIT)
+        apart, longer = _load_distance(first.table, second.table), _length_distance(first.table, second.table)
+        load, lengths = np.exp(-apart / covariance.load_distance), np.exp(-longer / covariance.length_distance)
+        local = lengths * (covariance.load**2 * load + covariance.lengths**2)
+        exact = self.erratic * ((apart + longer < SAME) & (shared == 1))
+        return np.asarray(shared * self.scale * (covariance.deployment**2 + local) + exact, dtype=np.float64)
 
 
 def _load_distance(first: CaseTable, second: CaseTable) -> Floats:
