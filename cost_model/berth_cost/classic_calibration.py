@@ -84,14 +84,17 @@ class _Places:
     """log of batch, clients or rate."""
     kind: Integers
     instances: Floats
-    """log."""
+    limit: Floats
+    """Largest batch, 0 where it is not stated."""
 
     def at(self, chosen: Integers) -> "_Places":
-        return _Places(self.keys[:, chosen], self.load[chosen], self.kind[chosen], self.instances[chosen])
+        others = (one[chosen] for one in (self.load, self.kind, self.instances, self.limit))
+        return _Places(self.keys[:, chosen], *others)
 
     def along(self, axis: int) -> "_Places":
         """With a new axis of length 1 there, counted from the last."""
-        return _Places(*(np.expand_dims(one, axis) for one in (self.keys, self.load, self.kind, self.instances)))
+        columns = (self.keys, self.load, self.kind, self.instances, self.limit)
+        return _Places(*(np.expand_dims(one, axis) for one in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +212,15 @@ def _places(table: CaseTable, constants: Constants, codes: dict[str, int]) -> _P
         ),
         load=np.log(load) + np.log(table.items_per_request),
         kind=table.load_kind,
-        instances=np.log(table.instances),
+        instances=table.instances.astype(np.float64),
+        limit=np.nan_to_num(table.maximum_batch_size),
     )
 
 
 def _regression(
     asked: CaseTable, own: _Places, runs: _Runs, slots: Integers, assumed: Booleans, constants: Constants
 ) -> CalibratedNetworks:
-    """Shapes: one axis of rows; between runs (rows, runs) or (rows, runs, runs); factors first, (3, ...)."""
+    """Shapes: one axis of rows; between runs (rows, runs) or (rows, runs, runs); factors first, (4, ...)."""
     prior = constants.classic.calibration
     here, there = own.along(-1), runs.places.at(slots)
     first, second = there.along(-1), there.along(-2)
@@ -258,8 +262,9 @@ def _regression(
         _spread_covariance(prior, here, there),
         _spread_covariance(prior, first, second),
     )
+    deviation = np.where(usable.any(axis=1), np.sqrt(left), np.nan)
     return CalibratedNetworks(
-        NetworkCalibration(*(found[:SPEED] + found[SPEED]), log_spread=spread, deviation=np.where(usable.any(axis=1), np.sqrt(left), np.nan)),
+        NetworkCalibration(*(found[:SPEED] + found[SPEED]), log_spread=spread, deviation=deviation),
         log_factor=unexplained,
         evidence=_grades(own, there, usable),
     )
@@ -397,5 +402,5 @@ def _grades(own: _Places, there: _Places, usable: Booleans) -> Objects:
     distance = there.load - here.load
     grades = np.full(len(usable), "calibrated", dtype=object)
     grades[(same & (distance <= 0)).any(axis=1) & (same & (distance >= 0)).any(axis=1)] = "interpolated"
-    grades[(same & (np.abs(distance) < SAME_LOAD)).any(axis=1)] = "measured"
+    grades[(same & (np.abs(distance) < SAME_LOAD) & (there.limit == here.limit)).any(axis=1)] = "measured"
     return grades
