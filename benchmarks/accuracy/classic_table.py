@@ -32,7 +32,7 @@ from berth_cost.calibration import calibrated
 from berth_cost.case import Case, MeasuredPoint
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.performance import CaseTable, predict
+from berth_cost.performance import predict
 from berth_cost.prediction_table import PredictionTable
 from berth_cost.table import case_table
 
@@ -194,14 +194,18 @@ def lines(
             for way in ways:
                 rows = here & way.asked[one.rows]
                 cells.append(cell(one.log_ratio(way.answers)[rows], one.inside(way.answers)[rows]))
-            suited = bare[here] - np.median(bare[here][np.isfinite(bare[here])]) if np.isfinite(bare[here]).any() else None
+            suited = (
+                bare[here] - np.median(bare[here][np.isfinite(bare[here])]) if np.isfinite(bare[here]).any() else None
+            )
             cells.append(None if suited is None else cell(suited))
             cells.append(cell(drawn[here & ways[2].asked[one.rows]]))
             counts = [str(most.cases) if most else "" for most in (cells[0], cells[2])]
             if any(cells):
                 label = one.metric if one.statistic == "value" else f"{one.metric}.{one.statistic}"
                 texts = ["" if one_cell is None else str(one_cell) for one_cell in cells]
-                found.append([name, label, counts[0], texts[0], texts[4], texts[1], counts[1], texts[2], texts[5], texts[3]])
+                found.append(
+                    [name, label, counts[0], texts[0], texts[4], texts[1], counts[1], texts[2], texts[5], texts[3]]
+                )
     return found
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from constants_fit import (
     FEWEST_FOR_BAND,
+    NOISE,
     Document,
     Kind,
     Measured,
@@ -19,7 +20,7 @@ from constants_fit import (
     command,
     fit_spread,
     put,
-    weights,
+    source_of,
 )
 from least_squares import Parameter, fit
 from measured_cases import observations
@@ -32,7 +33,7 @@ from berth_cost.device import device_columns
 from berth_cost.engine_constants import Constants, built_in_constants, engine_name
 from berth_cost.fitted_constants import GENERAL
 from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.performance import predict
+from berth_cost.percentiles import NORMAL_QUANTILES
 from berth_cost.prediction_table import SCALAR
 from berth_cost.work import dense_work
 
@@ -58,7 +59,6 @@ PRIORS = {
     "launch_overlap": (0.7, 1.0),
     "request_seconds": (0.8, 2e-2),
     "host_bytes_per_second": (0.8, 2e10),
-    "host_overlap": (0.7, 1.0),
 }
 """Deviation of the prior in logs, and the largest plausible value."""
 SHARED = {
@@ -84,6 +84,9 @@ KIN = {
 }
 """GPUs that no measurement covers, and measured ones of the same generation, class or power limit: GeForce cards state
 peak rates with 32-bit accumulation, boards of 70 to 165 W are held below theirs."""
+TAIL_QUANTILES = {"p95": NORMAL_QUANTILES["p95"], "p99": NORMAL_QUANTILES["p99"]}
+UNEVEN_SHARE = 0.8
+"""Of a latency under load: what is queue and server, and so as uneven as the constant says."""
 SPARSE_GAIN = 1.1
 """Assumed: what two-of-four sparsity adds to the rate of 8-bit integers in whole networks, of 2 in a matrix product."""
 COPYING_ENGINE = "pytorch"
@@ -159,7 +162,7 @@ class Central:
 
 def fitted(document: Document, data: Measured, parameters: Sequence[Parameter]) -> Document:
     """``document`` with the parameters fitted to the central observations of ``data``."""
-    weight = weights(data, KIND.source_weight)
+    weight = weights_of(data)
 
     def moved(values: NDArray[np.float64]) -> Document:
         changed = copy.deepcopy(document)
@@ -174,6 +177,16 @@ def fitted(document: Document, data: Measured, parameters: Sequence[Parameter]) 
 
     start = np.array([at(document, one.path) for one in parameters], dtype=np.float64)
     return moved(fit(measured_at, start, parameters, rounds=20, owners=owners_of(data, parameters)))
+
+
+def weights_of(data: Measured) -> NDArray[np.float64]:
+    """As :func:`constants_fit.weights`, counting only networks of known size: nothing is predicted of the others."""
+    known = [case for case in data.cases if known_size(case)]
+    counts = Counter(source_of(case) for case in known)
+    found = [np.sqrt(min(1.0, KIND.source_weight / counts[source_of(case)])) / NOISE for case in known]
+    weight = np.zeros(len(data.cases))
+    weight[[known_size(case) for case in data.cases]] = found
+    return weight
 
 
 def engine_parameters(engine: str) -> list[Parameter]:
@@ -205,30 +218,30 @@ def fit_all(document: Document, data: Measured, gpus: Mapping[str, GPUSpecificat
 
 
 def with_server_jitter(document: Document, data: Measured) -> Document:
-    """How unevenly each engine's server passes requests on: high percentiles over the mean of the same run, against
-    what is predicted; of an engine that nobody measured under load, as over all of them."""
+    """How unevenly each engine's server passes requests on: how far p95 and p99 lie above the mean of the same run, of
+    all networks that several clients asked, those of unknown size too; of an engine that nobody measured under load,
+    as over all of them."""
     document = copy.deepcopy(document)
     names = np.array(keys_of(data.cases)["engines"])
-    loaded = np.array([case.load.kind == "closed" for case in data.cases])
-    answers = predict(data.table, Constants.model_validate(document))
-    point = answers.point["latencySeconds"]
-    factors: dict[str, list[NDArray[np.float64]]] = {}
-    means = {one.statistic: one for one in data.judged if one.metric == "latencySeconds"}["mean"]
-    center = np.full(len(data.cases), np.nan)
-    center[means.rows] = means.values
-    for one in observations(data.cases):
-        if one.metric == "latencySeconds" and one.statistic in ("p95", "p99"):
-            rows = one.rows[loaded[one.rows]]
-            expected = point[one.statistic][rows] / point["mean"][rows] - 1
-            excess = one.values[loaded[one.rows]] / center[rows] - 1
-            for engine in {GENERAL, *names[rows]}:
-                own = np.isfinite(expected) & ((names[rows] == engine) | (engine == GENERAL))
-                factors.setdefault(str(engine), []).append((excess / expected)[own])
-    every = float(np.median(np.concatenate(factors[GENERAL])))
+    loaded = np.array([(case.load.concurrency or 0) > 1 for case in data.cases])
+    seen = observations([case for case, its in zip(data.cases, loaded, strict=True) if its])
+    by_statistic = {one.statistic: one for one in seen if one.metric == "latencySeconds"}
+    if not {"mean", *TAIL_QUANTILES} <= by_statistic.keys():
+        return document
+    names, mean = names[loaded], by_statistic["mean"]
+    center = np.full(len(names), np.nan)
+    center[mean.rows] = mean.values
+    deviations: dict[str, list[NDArray[np.float64]]] = {GENERAL: []}
+    for statistic, quantile in TAIL_QUANTILES.items():
+        one = by_statistic[statistic]
+        deviation = (one.values / center[one.rows] - 1) / quantile / UNEVEN_SHARE
+        for engine in sorted(set(names[one.rows])):
+            deviations.setdefault(engine, []).append(deviation[names[one.rows] == engine])
+        deviations[GENERAL].append(deviation)
     for name, engine in document["classic"]["engines"].items():
-        found = np.concatenate(factors.get(name, [np.empty(0)]))
-        factor = float(np.median(found)) if len(found) >= FEWEST_FOR_BAND else every
-        engine["host_jitter"] = float(np.clip(engine["host_jitter"] * factor, 0.01, 0.8))
+        found = np.concatenate(deviations.get(name, [np.empty(0)]))
+        found = found[np.isfinite(found)] if len(found) >= FEWEST_FOR_BAND else np.concatenate(deviations[GENERAL])
+        engine["host_jitter"] = float(np.clip(np.nanmedian(found), 0.01, 0.8))
     return document
 
 
@@ -239,7 +252,7 @@ def assume_kin(document: Document) -> None:
         known = [gpus[one] for one in kin if one in gpus]
         if known and name not in gpus:
             means = {part: float(np.exp(np.mean([np.log(one[part]) for one in known]))) for part in SHARED["gpus"]}
-            gpus[name] = means
+            gpus[name] = {**means, "measured": False}
 
 
 def known_size(case: Case) -> bool:
@@ -247,8 +260,8 @@ def known_size(case: Case) -> bool:
     return case.model.dense is not None and case.model.dense.flops_per_inference is not None
 
 
-def fits(case: Case) -> bool:
-    return True
+def is_network(case: Case) -> bool:
+    return case.model.dense is not None
 
 
 KIND = Kind(
@@ -259,8 +272,8 @@ KIND = Kind(
     jitter=("network_pass",),
     banded=("latencySeconds", "itemsPerSecond"),
     source_weight=300,
-    belongs=known_size,
-    fits=fits,
+    belongs=is_network,
+    fits=is_network,
     every={"timm": 12},
 )
 

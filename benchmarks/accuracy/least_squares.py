@@ -79,4 +79,3 @@ def fit(
         if not improved or gain < 1e-4 * best:
             break
     return np.exp(point)
-

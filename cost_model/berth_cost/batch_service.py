@@ -292,7 +292,9 @@ def pass_coefficients(
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
     size = np.log(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS)
-    parameters = np.log(np.maximum(np.nan_to_num(work.parameters, nan=REFERENCE_PARAMETERS), 1.0) / REFERENCE_PARAMETERS)
+    parameters = np.log(
+        np.maximum(np.nan_to_num(work.parameters, nan=REFERENCE_PARAMETERS), 1.0) / REFERENCE_PARAMETERS
+    )
     layers = np.log(np.nan_to_num(work.layers, nan=REFERENCE_LAYERS) / REFERENCE_LAYERS)
     # Wide layers fill the GPU better than thin ones of the same FLOPs.
     slower = family.device * np.exp(-engine.width_exponent * parameters)
@@ -306,7 +308,8 @@ def pass_coefficients(
         # Written by one operation, read by the next.
         memory_item=slower * 2 * work.activation_bytes / bandwidth,
         launches=engine.pass_overhead_seconds * launches * launch_factor(constants, table),
-        overlap=engine.launch_overlap,
+        # A server hands batch after batch over, and waits for each.
+        overlap=engine.launch_overlap - through_server(table, engine.launch_overlap),
         # A server copies by itself; a framework's own loop does it between its passes.
         copy_item=copies - through_server(table, copies),
     )

@@ -14,10 +14,11 @@ import numpy as np
 
 from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
-from berth_cost.classic_calibration import NetworkRun, calibrated_networks
+from berth_cost.classic_calibration import calibrated_networks
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.feasibility import is_transformer
 from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.network_runs import NetworkRun
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
 
@@ -92,8 +93,8 @@ def calibrated(
     share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
     language = is_transformer(table)
-    for rows, points in measured:
-        rows = rows[language[rows]]
+    for every_row, points in measured:
+        rows = every_row[language[every_row]]
         if not len(rows):
             continue
         asked = table.rows(rows)

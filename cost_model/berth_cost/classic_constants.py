@@ -84,7 +84,9 @@ class CalibrationPrior(Record):
     assumed: AssumedDeviations
     """In place of ``network`` where nobody knows the network's size."""
     residual: Deviation
-    """Of a latency beside these factors, shared by runs at similar loads."""
+    """Of the time of a batch beside these factors, shared by batches of similar size."""
+    residual_under_load: Deviation
+    """The same of latencies under open and closed loads."""
     reach: Annotated[float, Field(gt=0)]
     """e-folds of load over which that similarity falls to 1/e."""
     noise: Deviation
@@ -103,6 +105,8 @@ class CalibrationPrior(Record):
 class ClassicGPUConstants(GPUConstants):
     launches: Annotated[float, Field(gt=0)] = 1.0
     """Multiplies the time of launches beside that GPU: published machines of one GPU have alike processors."""
+    measured: bool = True
+    """False: taken from GPUs of its kind."""
 
 
 class ClassicPrecisionConstants(Record):

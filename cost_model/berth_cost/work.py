@@ -176,7 +176,7 @@ class DenseWork:
 ACTIVATION_INTERCEPT, ACTIVATION_FLOPS_POWER, ACTIVATION_PARAMETER_POWER = 1.579, 0.8636, -0.2781
 TRANSFORMER_FAMILIES = frozenset({"bert", "distilbert", "roberta", "albert", "electra", "vit", "deit", "beit", "eva"})
 TRANSFORMER_ACTIVATIONS_PER_FLOP = 4.7e-4
-"""Elements: of encoders the hidden states grow as the operations do (ViT-B/16 of the same tables: 16.5 million elements,
+"""Elements: of encoders the hidden states grow as the operations do (ViT-B/16 of the same tables: 16.5 million for
 35.2 GFLOP), where those of convolutions grow less."""
 ASSUMED_INPUT_BYTES = 3 * 224 * 224 * 4.0
 """An RGB image of 224 pixels a side in fp32, where the architecture does not state its input."""
@@ -186,7 +186,9 @@ CATALOGUED_ACTIVATION_BYTES = 2.0
 """``activationBytesPerInference`` is stated for 16-bit elements."""
 
 
-NAMED_AFTER_LAYERS = re.compile(r"(?:net|dpn|vgg|dla|next|nest|bit)(?:v2)?[_-]?[a-z]?(?P<layers>[1-9][0-9]{1,2})(?![0-9.])")
+NAMED_AFTER_LAYERS = re.compile(
+    r"(?:net|dpn|vgg|dla|next|nest|bit)(?:v2)?[_-]?[a-z]?(?P<layers>[1-9][0-9]{1,2})(?![0-9.])"
+)
 """ResNet-50, VGG16, DenseNet121, DPN92, resnetv2_50x1, …: two or three digits after the family's name."""
 
 
