@@ -214,7 +214,22 @@ def fit_all(document: Document, data: Measured, gpus: Mapping[str, GPUSpecificat
     document["classic"]["precisions"]["int8-sparse"]["compute"] = (
         SPARSE_GAIN * document["classic"]["precisions"]["int8"]["compute"]
     )
-    return with_server_jitter(fit_spread(document, data, KIND), data)
+    return with_server_jitter(with_client_share(fit_spread(document, data, KIND), data), data)
+
+
+def with_client_share(document: Document, data: Measured) -> Document:
+    """By how much Little's law, clients = rate · latency, is missed by several clients' published rates."""
+    document = copy.deepcopy(document)
+    closed = [case for case in data.cases if (case.load.concurrency or 0) > 1]
+    seen = {(one.metric, one.statistic): one for one in observations(closed)}
+    latency, rate = seen.get(("latencySeconds", "mean")), seen.get(("itemsPerSecond", SCALAR))
+    if latency is not None and rate is not None:
+        seconds, items = np.full(len(closed), np.nan), np.full(len(closed), np.nan)
+        seconds[latency.rows], items[rate.rows] = latency.values, rate.values
+        asked = np.array([(case.load.concurrency or 1) * case.request.items_per_request for case in closed])
+        missed = float(np.nanmedian(1 - items * seconds / asked))
+        document["classic"]["client_share"] = float(np.clip(missed, 0.0, 0.2))
+    return document
 
 
 def with_server_jitter(document: Document, data: Measured) -> Document:

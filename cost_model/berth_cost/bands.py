@@ -50,13 +50,15 @@ def band_edges(
 def _of_networks(
     constants: Constants, calibration: Calibration, statistic: str, low: Floats, high: Floats
 ) -> tuple[Floats, Floats]:
-    """The log edges, of classic networks with runs by what their own regression leaves open."""
+    """The log edges, of classic networks with runs by what their own regression leaves open: never more than without
+    runs, where the network's size is known."""
     if calibration.network is None:
         return low, high
     prior = constants.classic.calibration
     tail = prior.tail if statistic in ("p90", "p95", "p99") else 0.0
     width = prior.quantile * np.hypot(calibration.network.deviation, tail)
-    told = np.isfinite(width)
+    width = np.where(calibration.assumed_size, width, np.minimum(width, np.maximum(-low, high)))
+    told = np.isfinite(calibration.network.deviation)
     return np.where(told, -width, low), np.where(told, width, high)
 
 

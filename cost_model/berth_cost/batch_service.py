@@ -105,6 +105,8 @@ class BatchService:
     host_jitter: Floats
     pass_jitter: Floats
     burstiness: Floats
+    client_share: float
+    """Of a closed load's round trips: what is not waiting for the answer."""
     maximum_rate: Floats
 
     def pass_seconds(self, requests: Floats) -> Floats:
@@ -179,7 +181,7 @@ class BatchService:
         unhindered = self.host + alone
         longest = clients * self.cycle_seconds(batch) / batch
         latency = np.maximum(unhindered, longest)
-        rate = clients / latency
+        rate = (1 - self.client_share) * clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
         return self._state(
@@ -256,6 +258,7 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         host_jitter=engine.host_jitter,
         pass_jitter=np.full(len(table), constants.classic.jitter.network_pass),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
+        client_share=constants.classic.client_share,
         maximum_rate=np.ones_like(largest),
     )
     service = replace(service, maximum_rate=largest / service.cycle_seconds(largest))

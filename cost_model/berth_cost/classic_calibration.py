@@ -155,7 +155,9 @@ def _covariance(prior: CalibrationPrior, a: Places, b: Places, assumed: Booleans
         deviations, unknown = getattr(prior, factor), getattr(prior.assumed, factor)
         total = np.where(guessed, unknown, deviations.network) ** 2
         for name, alike in zip(DIFFERENCES, same, strict=True):
-            total = total + getattr(deviations, name) ** 2 * alike
+            own = getattr(deviations, name)
+            own = np.where(guessed, prior.assumed.gpu, own) if name == "gpu" else own
+            total = total + own**2 * alike
         found.append(total)
     return np.stack(found)
 

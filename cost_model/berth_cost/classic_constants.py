@@ -62,12 +62,13 @@ class FactorDeviations(Record):
 
 
 class AssumedDeviations(Record):
-    """The same of a typical network that stands for one of unknown size."""
+    """The same of a typical network that stands for one of unknown size; ``gpu`` of each factor on one type of GPU."""
 
     fixed: Deviation
     item: Deviation
     host: Deviation
     speed: Deviation
+    gpu: Deviation
 
 
 class CalibrationPrior(Record):
@@ -134,4 +135,6 @@ class ClassicSet(FittedConstants):
     families: dict[str, FamilyConstants]
     """One that is not here has 1."""
     jitter: ClassicJitter
+    client_share: Annotated[float, Field(ge=0, lt=1)]
+    """Of the time between two requests of a client of a closed load: what it does besides waiting for the answer."""
     calibration: CalibrationPrior

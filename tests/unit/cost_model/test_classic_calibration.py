@@ -63,7 +63,7 @@ def test_two_runs_fix_both_what_a_pass_takes_and_what_an_item_adds():
 
 def test_a_run_of_the_very_load_is_repeated_and_narrows_the_band_most():
     truth = true_seconds(batch(8), fixed=1.5, item=1.5)
-    near, far = told(batch(8), run(batch(8), truth)), told(batch(8), run(batch(64), true_seconds(batch(64)) * 1.5))
+    near, far = told(batch(8), run(batch(8), truth)), told(batch(8), run(batch(16), true_seconds(batch(16)) * 1.5))
     assert mean(near[1]) == pytest.approx(truth, rel=0.03)
     assert near[1].evidence[0] == "measured"
     assert far[1].evidence[0] == "calibrated"
