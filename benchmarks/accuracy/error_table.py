@@ -30,6 +30,7 @@ from berth_cost.table import case_table
 
 CENTRAL = ("mean", "p50", "p99", "value")
 NOT_PREDICTED = ("requestsPerSecond", "totalTokensPerSecond")
+WITHOUT_WORK = ("ramp_tokens", "ramp_flops", "cohort_share", "lookahead_steps", "reused_prefix_tokens")
 HEADERS = ("source", "metric", "n", "held out", "fitted", "n", "one run", "naive", "in band", "one run in band")
 
 
@@ -57,7 +58,7 @@ def naive_constants(constants: Constants) -> Constants:
             for name in engine:
                 if name.endswith("_efficiency"):
                     engine[name] = 1.0
-                elif name.endswith("_seconds") or name in ("ramp_tokens", "ramp_flops", "cohort_share"):
+                elif name.endswith("_seconds") or name in WITHOUT_WORK:
                     engine[name] = 0.0
             if kind == "classic":
                 engine["host_bytes_per_second"] = 1e15

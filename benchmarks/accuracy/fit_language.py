@@ -1,111 +1,116 @@
 """Fit the constants of language models to published measurements and write ``language_constants.yaml``.
 
-Run: ``python benchmarks/accuracy/fit_language.py [--data FOLDER] [--to FILE] --date YYYY-MM-DD``. It takes
-minutes. How: ``constants_fit``.
+Run: ``python benchmarks/accuracy/fit_language.py [--data FOLDER] [--to FILE] --date YYYY-MM-DD``. It takes some ten
+minutes. How: ``hierarchical_fit``; levels and priors: ``language_levels``; bands and errors come from cases that the
+constants had not seen (``language_splits``).
 """
 
-from collections.abc import Mapping
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import yaml
 from constants_fit import (
-    NOISE,
+    DATA_FOLDER,
     Document,
     Floats,
     Kind,
     Measured,
-    command,
-    fit_kind,
     fit_spread,
     fitted_to,
-    source_of,
+    json_keys,
+    measured,
+    significant_digits,
 )
+from language_bands import bands_of, errors_of
+from language_levels import LanguageFit, fits, prior_language, source_of
+from language_splits import SPLITS, held_out
 from least_squares import Parameter
-from measured_cases import observations
+from measured_cases import DEFAULT_DATA, observations, read_cases
 
 from berth_cost.case import Case
-from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.prediction_table import PredictionTable
 
-MOST_RUNNING = 256
-"""Beyond this many running sequences (vLLM's default limit) an engine's own loop on the CPU outweighs the GPU: judged,
-but not fitted."""
-LENGTHS_UNSURE = {"blis-training"}
-"""Prompts share prefixes by an unknown amount: less is prefilled than the lengths say. Judged, not fitted."""
-ENGINES = ("vllm", "tensorrtllm", "lmdeploy-turbomind", "llama.cpp", "mlc-llm")
-PRIORS = {
-    "compute_efficiency": (0.25, 0.80),
-    "memory_efficiency": (0.15, 0.92),
-    "ramp_tokens": (0.7, 512.0),
-    "layer_overhead_seconds": (0.6, 2e-4),
-    "step_overhead_seconds": (0.8, 2e-2),
-    "sequence_overhead_seconds": (0.8, 5e-5),
-    "expert_layer_overhead_seconds": (0.8, 4e-4),
-    "request_overhead_seconds": (0.8, 0.5),
-    "cohort_share": (0.6, 1.5),
-}
-"""Deviation of the prior in logs, and the largest plausible value. Large matrix products reach 77 to 87 % of the peak
-rate (public measurements of achievable rates on A100, H100, B200)."""
+HEADER = """# Constants of language models, from benchmarks/accuracy/fit_language.py: fit again rather than edit.
+# What each one means: language_constants.py. Bands and errors are those of cases that the fit had not seen.
+"""
+POWER_NOISE = 0.15
 
 
-def shared_parameters(document: Document, data: Measured) -> list[Parameter]:
-    """What all engines have in common: links, precisions, GPUs."""
-    names = sorted({case.hardware.gpu for case in data.cases})
-    for name in names:
-        document["language"]["gpus"].setdefault(name, {"compute": 1.0, "memory": 1.0})
-    parts = ("compute", "memory")
-    found = [Parameter(("language", "gpus", name, part), 0.12, 1.0, 0.5) for name in names for part in parts]
-    for link in ("nvlink", "pcie"):
-        found.append(Parameter(("language", "links", link, "latency_seconds"), 0.5, 1e-4))
-        found.append(Parameter(("language", "links", link, "efficiency"), 0.25, 0.95))
-    precisions = ("fp8", "mxfp4", "int4-weight")
-    return found + [
-        Parameter(("language", "precisions", name, part), 0.2, 1.0) for name in precisions for part in parts
-    ]
+def no_parameters(document: Document, data: Measured) -> list[Parameter]:
+    return []
 
 
-def fit_power(document: Document, data: Measured) -> Document:
+KIND = Kind(
+    name="language",
+    engines=(),
+    priors={},
+    shared_parameters=no_parameters,
+    jitter=("service", "first_token"),
+    banded=(),
+    source_weight=80,
+    belongs=lambda case: case.model.transformer is not None,
+    fits=lambda case: True,
+    every={},
+)
+"""For what is fitted by itself after the times: jitter and power."""
+
+
+def fit_language(cases: Sequence[Case], date: str) -> Document:
+    """The whole document: constants of all cases, bands and errors of cases that were held out."""
+    gpus = GPUCatalogue.load_builtin().specifications
+    language = [case for case in cases if case.model.transformer]
+    whole = LanguageFit(fits(language, gpus), gpus).without_strangers().solved()
+    print(f"fitted on {len(whole.cases)} of {len(language)} cases", file=sys.stderr)
+    # Jitter and power have few constants: their own split would say the same.
+    settled = with_power(
+        fit_spread(whole.document(whole.deviations), measured(list(whole.cases), gpus), KIND), language, gpus
+    )
+    whole = whole.after(settled["language"])
+    residuals = {}
+    for split in SPLITS:
+        residuals[split] = held_out(language, split, whole, gpus)
+        print(f"judged with one {split} left out at a time", file=sys.stderr)
+    result: Document = settled["language"]
+    prior = prior_language()
+    result["bands"] = {**prior["bands"], **bands_of(residuals["model"], residuals["engine"])}
+    result["errors"] = errors_of(residuals, result["bands"])
+    result["date"] = date
+    result["data"] = sorted({source_of(case) for case in language})
+    return result
+
+
+def with_power(document: Document, cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> Document:
     """Power while serving, from readings per GPU."""
+    data = measured(list(cases), gpus)
     read = [one for one in observations(data.cases) if one.metric == "powerWattsPerGPU"]
 
     def measure(answers: PredictionTable) -> Floats:
-        return np.concatenate([np.nan_to_num(one.log_ratio(answers)) / NOISE for one in read])
+        return np.concatenate([np.nan_to_num(one.log_ratio(answers)) / POWER_NOISE for one in read])
 
     parameters = [Parameter(("language", "power", name), 0.6, 1.0) for name in ("base", "compute", "memory")]
     return fitted_to(document, data, parameters, measure)
 
 
-def fit_all(document: Document, data: Measured, gpus: Mapping[str, GPUSpecification]) -> Document:
-    document = fit_kind(document, data, KIND, gpus)
-    document = fit_spread(document, data, KIND)
-    return fit_power(document, data)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of <source>.jsonl.gz")
+    parser.add_argument("--to", type=Path, default=DATA_FOLDER / "language_constants.yaml", help="the file to write")
+    parser.add_argument("--date", required=True, help="of the fit, YYYY-MM-DD: it is written into the file")
+    arguments = parser.parse_args()
+    sources = read_cases(arguments.data)
+    if not sources:
+        print(f"no measured cases in {arguments.data}: nothing is fitted; name a folder with --data", file=sys.stderr)
+        return 1
+    document = fit_language([case for cases in sources.values() for case in cases], arguments.date)
+    written = json_keys(KIND, significant_digits(document))
+    arguments.to.write_text(HEADER + yaml.safe_dump(written, sort_keys=False, width=120), encoding="utf-8")
+    print(f"wrote {arguments.to}", file=sys.stderr)
+    return 0
 
-
-def is_language(case: Case) -> bool:
-    return case.model.transformer is not None
-
-
-def fits(case: Case) -> bool:
-    return source_of(case) not in LENGTHS_UNSURE and (case.load.concurrency or 0) <= MOST_RUNNING
-
-
-KIND = Kind(
-    name="language",
-    engines=ENGINES,
-    priors=PRIORS,
-    shared_parameters=shared_parameters,
-    jitter=("service", "first_token"),
-    banded=(
-        "timePerOutputTokenSeconds",
-        "endToEndSeconds",
-        "timeToFirstTokenSeconds",
-        "outputTokensPerSecond",
-        "powerWattsPerGPU",
-    ),
-    source_weight=80,
-    belongs=is_language,
-    fits=fits,
-    every={},
-)
 
 if __name__ == "__main__":
-    raise SystemExit(command(KIND, fit_all, __doc__))
+    raise SystemExit(main())

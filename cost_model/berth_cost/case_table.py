@@ -46,16 +46,16 @@ class Calibration:
     """What measured runs say about each row, by metric group (``service``, ``first_token``); arrays of shape (n,).
 
     ``log_factor``: natural logarithm of measured over predicted time, already shrunk towards 0 where runs are few or
-    far. ``residual_share``: how much of the uncalibrated band's width (in logs) is left; above 1 where runs of a model
-    of unknown size are all that is known of it.
+    far.
     ``evidence``: measured, interpolated, calibrated or estimated.
     """
 
     log_factor: dict[str, Floats]
-    residual_share: dict[str, Floats]
     evidence: Objects
     assumed_size: Booleans
     """The model's size is not known, and a typical one stands for it: there is no telling its memory."""
+    deviation: dict[str, Floats] | None = None
+    """Of language models with runs: standard deviation of what is left, in logs, by metric group; nan without."""
     network: NetworkCalibration | None = None
     """Of classic networks, beside ``log_factor``; None where there are none with runs."""
 

@@ -53,6 +53,8 @@ class BandEdges(Record):
 class FitError(Record):
     """Absolute percentage error of a slice, and how many of its observations lie inside the 90 % band."""
 
+    left_out: str = "model"
+    """What the constants had not seen: the model, the gpu, the engine or the precision of each case."""
     source: str
     metric: str
     cases: int
@@ -73,5 +75,5 @@ class FittedConstants(Record):
     """Multiplies the engine's efficiencies on that GPU; one that is not here has 1."""
     power: PowerConstants
     bands: dict[str, dict[str, BandEdges]]
-    """By metric group, then engine (or ``general``)."""
+    """By metric, then slice: ``engine/load/dense`` (or ``moe``), ``engine/load``, ``engine`` or ``general``."""
     errors: tuple[FitError, ...] = ()

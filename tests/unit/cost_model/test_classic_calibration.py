@@ -27,9 +27,9 @@ def true_seconds(load: Load, *, fixed: float = 1.0, item: float = 1.0, gpu: GPUS
     one = table([case(RESNET50, load, gpu=gpu)])
     logs = (np.array([np.log(factor)]) for factor in (fixed, item, 1.0, 1.0))
     factors = NetworkCalibration(*logs, deviation=np.array([np.nan]))
-    ones, no = {name: np.ones(1) for name in ("service", "first_token")}, np.zeros(1, dtype=np.bool_)
-    nothing = {name: np.zeros(1) for name in ones}
-    told = replace(one, calibration=Calibration(nothing, ones, np.array(["estimated"], dtype=object), no, factors))
+    nothing = {name: np.zeros(1) for name in ("service", "first_token")}
+    estimated, no = np.array(["estimated"], dtype=object), np.zeros(1, dtype=np.bool_)
+    told = replace(one, calibration=Calibration(nothing, estimated, no, network=factors))
     return float(predict(told).point[LATENCY]["mean"][0])
 
 
