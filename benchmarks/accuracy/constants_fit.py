@@ -48,7 +48,7 @@ TIMES = ("latencySeconds", "timePerOutputTokenSeconds", "timeToFirstTokenSeconds
 OFFERED = ("requestsPerSecond", "outputTokensPerSecond", "totalTokensPerSecond", "itemsPerSecond")
 """What an open load states rather than measures."""
 CENTRAL = ("mean", "p50", SCALAR)
-TAILS = ("p95", "p99")
+TAILS = ("p90", "p95", "p99")
 RATES = ("itemsPerSecond", "outputTokensPerSecond")
 
 

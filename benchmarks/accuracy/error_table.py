@@ -62,6 +62,7 @@ def naive_constants(constants: Constants) -> Constants:
                     engine[name] = 0.0
             if kind == "classic":
                 engine["host_bytes_per_second"] = 1e15
+                engine["copy_seconds_per_byte"] = engine["width_exponent"] = 0.0
         document[kind]["gpus"], document[kind]["precisions"] = {}, {}
     document["classic"]["families"] = {}
     return Constants.model_validate(document)

@@ -10,7 +10,7 @@ import numpy as np
 
 from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, NetworkCalibration, rows_of
-from berth_cost.classic_columns import ClassicColumns, classic_columns, family_factor
+from berth_cost.classic_columns import ClassicColumns, classic_columns, family_columns, launch_factor
 from berth_cost.device import DeviceColumns
 from berth_cost.engine_constants import Constants, behind_server, efficiency_factors
 from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
@@ -20,36 +20,40 @@ from berth_cost.work import DenseWork
 
 REFERENCE_FLOPS = 4e9
 """Of the typical network that ``pass_overhead_seconds`` is stated for (ResNet-50 is 8.2e9)."""
+REFERENCE_PARAMETERS, REFERENCE_LAYERS = 25e6, 50.0
+"""Of the same; and how many layers a network is taken to have whose name does not say."""
 RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
 
 
 @dataclass(frozen=True, slots=True)
 class PassCoefficients:
-    """A forward pass over b items on an otherwise empty GPU, seconds: soft maximum of two lines, joined by a line of
-    launches that runs beside it in part."""
+    """A forward pass over b items, seconds: the GPU's work is the soft maximum of two lines; launches run beside it in
+    part; every item's copy comes on top."""
 
     compute_fixed: Floats
     compute_item: Floats
     memory_fixed: Floats
     memory_item: Floats
-    overhead_fixed: Floats
-    overhead_item: Floats
+    launches: Floats
     overlap: Floats
     """Share of the launches that the processor makes while the GPU works."""
+    copy_item: Floats
 
-    def seconds(self, items: Floats) -> Floats:
-        return overlapped(self.device_seconds(items), self.overhead(items), self.overlap)
+    def seconds(self, items: Floats, instances: Floats | float = 1.0) -> Floats:
+        """Between two completions where ``instances`` are at work: they share the GPU, and nothing else."""
+        beside = overlapped(self.device_seconds(items), self.launches / instances, self.overlap)
+        return beside + self.copy_item * items / instances
 
-    def scaled(self, fixed: Floats, item: Floats) -> "PassCoefficients":
-        """What a pass takes whatever its batch, and per item, times a factor each."""
+    def scaled(self, fixed: Floats, item: Floats, copy: Floats) -> "PassCoefficients":
+        """What a pass takes whatever its batch, what an item adds and what its copy adds, times a factor each."""
         return replace(
             self,
             compute_fixed=self.compute_fixed * fixed,
             memory_fixed=self.memory_fixed * fixed,
-            overhead_fixed=self.overhead_fixed * fixed,
+            launches=self.launches * fixed,
             compute_item=self.compute_item * item,
             memory_item=self.memory_item * item,
-            overhead_item=self.overhead_item * item,
+            copy_item=self.copy_item * copy,
         )
 
     def device_seconds(self, items: Floats) -> Floats:
@@ -62,7 +66,7 @@ class PassCoefficients:
         return self.memory_fixed + self.memory_item * items
 
     def overhead(self, items: Floats) -> Floats:
-        return self.overhead_fixed + self.overhead_item * items
+        return self.launches + self.copy_item * items
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +105,16 @@ class BatchService:
     host_jitter: Floats
     pass_jitter: Floats
     burstiness: Floats
+    client_share: float
+    """Of a closed load's round trips: what is not waiting for the answer."""
     maximum_rate: Floats
 
     def pass_seconds(self, requests: Floats) -> Floats:
         return self.work.seconds(requests * self.items)
 
     def device_cycle_seconds(self, requests: Floats) -> Floats:
-        """Between two completions where all instances are busy: they share the GPU, and overlap their overheads."""
-        return np.maximum(self.work.device_seconds(requests * self.items), self.pass_seconds(requests) / self.instances)
+        """Between two completions where all instances are busy."""
+        return self.work.seconds(requests * self.items, self.instances)
 
     def cycle_seconds(self, requests: Floats) -> Floats:
         """The same, with the copies through the host: they overlap in part with what the GPU does."""
@@ -119,7 +125,7 @@ class BatchService:
         host, spread = np.exp(runs.log_host), np.exp(runs.log_spread)
         service = replace(
             self,
-            work=self.work.scaled(np.exp(runs.log_fixed), np.exp(runs.log_item)),
+            work=self.work.scaled(np.exp(runs.log_fixed), np.exp(runs.log_item), host),
             host=self.host * host,
             host_serial=self.host_serial * host,
             host_jitter=self.host_jitter * spread,
@@ -175,7 +181,7 @@ class BatchService:
         unhindered = self.host + alone
         longest = clients * self.cycle_seconds(batch) / batch
         latency = np.maximum(unhindered, longest)
-        rate = clients / latency
+        rate = (1 - self.client_share) * clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
         return self._state(
@@ -249,9 +255,10 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         host=through_server(table, engine.request_seconds) + copies,
         host_serial=copies,
         host_overlap=engine.host_overlap,
-        host_jitter=np.full(len(table), constants.classic.jitter.host),
+        host_jitter=engine.host_jitter,
         pass_jitter=np.full(len(table), constants.classic.jitter.network_pass),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
+        client_share=constants.classic.client_share,
         maximum_rate=np.ones_like(largest),
     )
     service = replace(service, maximum_rate=largest / service.cycle_seconds(largest))
@@ -284,21 +291,28 @@ def pass_coefficients(
     table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
 ) -> PassCoefficients:
     compute_factor, memory_factor = efficiency_factors(constants.classic, table)
+    family = family_columns(constants, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
-    family = family_factor(constants, table)
-    size = family * np.power(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS, engine.size_exponent)
+    size = np.log(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS)
+    parameters = np.log(
+        np.maximum(np.nan_to_num(work.parameters, nan=REFERENCE_PARAMETERS), 1.0) / REFERENCE_PARAMETERS
+    )
+    layers = np.log(np.nan_to_num(work.layers, nan=REFERENCE_LAYERS) / REFERENCE_LAYERS)
+    # Wide layers fill the GPU better than thin ones of the same FLOPs.
+    slower = family.device * np.exp(-engine.width_exponent * parameters)
+    launches = family.launches * np.exp(engine.size_exponent * size + engine.layer_exponent * layers)
+    copies = engine.copy_seconds_per_byte * work.input_bytes
+    fill = engine.ramp_flops * device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND
     return PassCoefficients(
-        compute_fixed=family
-        * engine.ramp_flops
-        * device.peak_flops_per_second
-        / RAMP_REFERENCE_FLOPS_PER_SECOND
-        / flops,
-        compute_item=family * work.flops / flops,
-        memory_fixed=family * work.weight_bytes / bandwidth,
+        compute_fixed=slower * fill / flops,
+        compute_item=slower * work.flops / flops,
+        memory_fixed=slower * work.weight_bytes / bandwidth,
         # Written by one operation, read by the next.
-        memory_item=family * 2 * work.activation_bytes / bandwidth,
-        overhead_fixed=engine.pass_overhead_seconds * size,
-        overhead_item=engine.item_overhead_seconds,
-        overlap=engine.launch_overlap,
+        memory_item=slower * 2 * work.activation_bytes / bandwidth,
+        launches=engine.pass_overhead_seconds * launches * launch_factor(constants, table),
+        # A server hands batch after batch over, and waits for each.
+        overlap=engine.launch_overlap - through_server(table, engine.launch_overlap),
+        # A server copies by itself; a framework's own loop does it between its passes.
+        copy_item=copies - through_server(table, copies),
     )

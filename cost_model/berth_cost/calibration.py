@@ -15,10 +15,11 @@ from berth_cost import language_calibration
 from berth_cost.bands import GROUPS, NORMAL_EDGE, band_edges
 from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
-from berth_cost.classic_calibration import NetworkRun, calibrated_networks
+from berth_cost.classic_calibration import calibrated_networks
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.feasibility import is_transformer
 from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.network_runs import NetworkRun
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
 

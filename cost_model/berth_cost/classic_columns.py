@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from berth_cost.case_table import CaseTable, Floats
+from berth_cost.classic_constants import ClassicGPUConstants, FamilyConstants
 from berth_cost.engine_constants import Constants, engine_names
 from berth_cost.fitted_constants import GENERAL
 
@@ -18,11 +19,14 @@ class ClassicColumns:
     ramp_flops: Floats
     pass_overhead_seconds: Floats
     size_exponent: Floats
+    layer_exponent: Floats
+    width_exponent: Floats
     launch_overlap: Floats
-    item_overhead_seconds: Floats
+    copy_seconds_per_byte: Floats
     request_seconds: Floats
     host_bytes_per_second: Floats
     host_overlap: Floats
+    host_jitter: Floats
     reserved_memory_bytes: Floats
 
 
@@ -37,8 +41,32 @@ def classic_columns(constants: Constants, table: CaseTable) -> ClassicColumns:
     return ClassicColumns(**columns)
 
 
-def family_factor(constants: Constants, table: CaseTable) -> Floats:
-    """How much longer a pass takes than its counts say, by the network's family; shape (n,)."""
-    families = [model.dense.family if model.dense else None for model in table.models]
-    known = constants.classic.families
-    return np.array([known.get(family or "", 1.0) for family in families])[table.model_index]
+@dataclass(frozen=True, slots=True)
+class FamilyColumns:
+    """:class:`FamilyConstants` by row, shapes (n,); 1 for a family that has none."""
+
+    launches: Floats
+    device: Floats
+
+
+def family_columns(constants: Constants, table: CaseTable) -> FamilyColumns:
+    known, neutral = constants.classic.families, FamilyConstants()
+    families = [known.get((model.dense.family if model.dense else None) or "", neutral) for model in table.models]
+    index = table.model_index
+    return FamilyColumns(
+        launches=np.array([family.launches for family in families])[index],
+        device=np.array([family.device for family in families])[index],
+    )
+
+
+def launch_factor(constants: Constants, table: CaseTable) -> Floats:
+    """How much longer launches take beside each row's GPU, by its host's processors; shape (n,)."""
+    known, neutral = constants.classic.gpus, ClassicGPUConstants()
+    return np.array([known.get(gpu.name, neutral).launches for gpu in table.gpus])[table.gpu_index]
+
+
+def unmeasured_gpu(constants: Constants, table: CaseTable) -> Floats:
+    """1 where no measurement of the row's GPU entered the constants; shape (n,)."""
+    known = constants.classic.gpus
+    measured = [gpu.name in known and known[gpu.name].measured for gpu in table.gpus]
+    return 1.0 - np.array(measured, dtype=np.float64)[table.gpu_index]

@@ -78,6 +78,10 @@ def _slice_shares(table: CaseTable) -> tuple[Floats, Floats, Floats]:
     return np.array(compute)[chosen], np.array(memory)[chosen], np.array(size)[chosen]
 
 
+FASTER_INSTEAD = {"int8": "fp16", "int8-sparse": "fp16"}
+"""Where a GPU computes the second type faster, engines run the first in it: Volta and B300 have no fast int8 units."""
+
+
 def _attention_peaks(table: CaseTable) -> Floats:
     """By (GPU, precision)."""
     peaks = _peaks(table.gpus, table.precisions)
@@ -87,12 +91,12 @@ def _attention_peaks(table: CaseTable) -> Floats:
 
 
 def _peaks(gpus: Sequence[GPUSpecification], precisions: Sequence[str]) -> Floats:
-    """Dense peak rate by (GPU, precision): the first of the precision's compute types that the GPU has a rate for."""
+    """Dense peak rate by (GPU, precision): the first of the precision's compute types that the GPU has a rate for, or
+    of a type that engines run instead because it is faster."""
     peaks = np.full((len(gpus), len(precisions)), np.nan)
     for i, gpu in enumerate(gpus):
+        rates = gpu.peak_flops_per_second
         for j, precision in enumerate(precisions):
-            known = [
-                gpu.peak_flops_per_second[key] for key in FORMATS[precision].compute if key in gpu.peak_flops_per_second
-            ]
-            peaks[i, j] = known[0] if known else np.nan
+            known = [rates[key] for key in FORMATS[precision].compute if key in rates]
+            peaks[i, j] = max(known[0], rates.get(FASTER_INSTEAD.get(precision, ""), 0.0)) if known else np.nan
     return peaks

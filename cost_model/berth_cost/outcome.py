@@ -7,7 +7,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from berth_cost.bands import ESTIMATED_WIDENING, RECALLED_WIDENING, band_edges, calibration_factor
+from berth_cost.bands import (
+    ESTIMATED_WIDENING,
+    RECALLED_WIDENING,
+    UNMEASURED_WIDENING,
+    band_edges,
+    calibration_factor,
+)
 from berth_cost.batch_service import ClassicState
 from berth_cost.batching import LanguageState
 from berth_cost.case_table import Booleans, CaseTable, Floats, Integers, LoadKind
@@ -113,7 +119,7 @@ def widening(replicas: Replicas) -> Floats:
     """What is less sure than usual about each row widens its band by this much, in logs; shape (n,)."""
     wide = RECALLED_WIDENING * replicas.device.recalled
     if isinstance(replicas, ClassicReplicas):
-        wide = wide + ESTIMATED_WIDENING * replicas.estimated
+        wide = wide + ESTIMATED_WIDENING * replicas.estimated + UNMEASURED_WIDENING * replicas.unmeasured
     return wide
 
 
