@@ -1,7 +1,7 @@
 """What measured runs of a model say about cases that were not measured.
 
-Each run is predicted as every row sees it (what it leaves out is as in the row); its residual, log(measured / predicted),
-is what the model is off by there. What that says about the row: ``language_calibration`` and ``classic_calibration``.
+Each run is predicted as every row sees it (what it leaves out is as in the row); its residual, log(measured /
+predicted), is what the model is off by there. What that says about the row: ``language_calibration`` and ``classic_calibration``.
 How sure it is, in one word: by likeness, ρ from 0 to 1.
 """
 
