@@ -111,7 +111,8 @@ def error(ratios: NDArray[np.float64]) -> tuple[float, float] | None:
 
 def rows_of_source(source: str, cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[Row]:
     constants = built_in_constants()
-    recorded = {(one.source, one.metric): one for one in (*constants.language.errors, *constants.classic.errors)}
+    errors = [*constants.language.errors, *constants.classic.errors]
+    recorded = {(one.source, one.metric): one for one in errors if one.left_out == "model"}
     table = case_table(cases, gpus)
     told, asked = told_one_run(cases, table, gpus)
     plain, naive, one_run = predict(table), predict(table, naive_constants(constants)), predict(told)

@@ -113,22 +113,30 @@ def errors_of(residuals: Mapping[str, Residuals], bands: Mapping[str, Mapping[st
     rows = []
     for split, found in residuals.items():
         inside = held(found, bands)
+        timed = np.isin(found.metric, [f"timePerOutputTokenSeconds.{name}" for name in CENTRAL])
+        for kind in ("dense", "moe"):
+            chosen = timed & (found.experts == kind)
+            rows.append(
+                error_of(split, f"all {kind}", "timePerOutputTokenSeconds", found.ratio[chosen], inside[chosen])
+            )
         for source in sorted(set(found.source.tolist())):
             for metric in sorted(set(found.metric[found.source == source].tolist())):
                 chosen = (found.source == source) & (found.metric == metric)
-                percent = 100 * np.abs(np.expm1(-found.ratio[chosen]))
-                rows.append(
-                    {
-                        "left_out": split,
-                        "source": source,
-                        "metric": metric,
-                        "cases": len(percent),
-                        "median_percent": round(float(np.median(percent)), 1),
-                        "mean_percent": round(float(percent.mean()), 1),
-                        "band_coverage_percent": coverage(inside[chosen]),
-                    }
-                )
+                rows.append(error_of(split, source, metric, found.ratio[chosen], inside[chosen]))
     return rows
+
+
+def error_of(split: str, source: str, metric: str, ratio: NDArray[np.float64], inside: NDArray[np.float64]) -> Document:
+    percent = 100 * np.abs(np.expm1(-ratio))
+    return {
+        "left_out": split,
+        "source": source,
+        "metric": metric,
+        "cases": len(percent),
+        "median_percent": round(float(np.median(percent)), 1),
+        "mean_percent": round(float(percent.mean()), 1),
+        "band_coverage_percent": coverage(inside),
+    }
 
 
 def coverage(inside: NDArray[np.float64]) -> float | None:

@@ -63,6 +63,18 @@ HEADERS = (
 )
 
 
+KIND_HEADERS = (
+    "time per output token",
+    *(f"unseen {split}" for split in SPLITS),
+    "n",
+    "fitted",
+    "n",
+    "one run",
+    "n",
+    "two runs",
+)
+
+
 def middle(ordered: list[int]) -> list[int]:
     return [ordered[len(ordered) // 2]]
 
@@ -148,10 +160,7 @@ class Answers:
 
 
 def error_rows(cases: Sequence[Case], answers: Answers) -> list[tuple[str, ...]]:
-    recorded = {
-        (one.left_out, one.source, one.metric): (one.median_percent, one.mean_percent)
-        for one in built_in_constants().language.errors
-    }
+    recorded = recorded_errors()
     rows = []
     for source in sorted({case.id.split("/")[0] for case in cases}):
         own = [case for case in cases if case.id.split("/")[0] == source]
@@ -184,14 +193,23 @@ def error_rows(cases: Sequence[Case], answers: Answers) -> list[tuple[str, ...]]
 
 def kind_rows(answers: Answers) -> list[tuple[str, ...]]:
     """All times per output token together, dense models and mixtures of experts."""
+    recorded = recorded_errors()
     rows = []
     for kind in ("dense", "moe"):
-        cells = [kind, "timePerOutputTokenSeconds"]
+        cells = [kind, *(pair(recorded.get((split, f"all {kind}", "timePerOutputTokenSeconds"))) for split in SPLITS)]
         for part in (answers.fitted, *answers.runs):
             mine = (part.experts == kind) & np.isin(part.metric, METRICS[:2])
             cells += [str(int(mine.sum())), pair(error(part.ratio[mine]))]
         rows.append(tuple(cells))
     return rows
+
+
+def recorded_errors() -> dict[tuple[str, str, str], tuple[float, float]]:
+    """As the fit left them in the constants, by what was left out, source and metric."""
+    return {
+        (one.left_out, one.source, one.metric): (one.median_percent, one.mean_percent)
+        for one in built_in_constants().language.errors
+    }
 
 
 def coverage_rows(answers: Answers) -> list[tuple[str, ...]]:
@@ -231,7 +249,7 @@ def main() -> int:
     answers = Answers(cases, GPUCatalogue.load_builtin().specifications)
     print(printed(HEADERS, error_rows(cases, answers)))
     print()
-    print(printed(("models", "metric", "n", "fitted", "n", "one run", "n", "two runs"), kind_rows(answers)))
+    print(printed(KIND_HEADERS, kind_rows(answers)))
     print()
     headers = ("metric", "GPU", "precision", "engine", "models", "n", "in band", "n", "one run", "n", "two runs")
     print(printed(headers, coverage_rows(answers)))

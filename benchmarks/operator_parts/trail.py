@@ -74,18 +74,18 @@ class Trail:
         return found
 
     def _follow(self) -> None:
-        part = ""
-        with self._log.open() as log:
+        part = b""  # the server may be in the midst of a line, and of a character
+        with self._log.open("rb") as log:
             log.seek(0, 2)
             while not self._stop.wait(0.05):
                 while line := log.readline():
                     part += line
-                    if part.endswith("\n"):
+                    if part.endswith(b"\n"):
                         self._note(part)
-                        part = ""
+                        part = b""
 
-    def _note(self, line: str) -> None:
-        if '"userAgent":"berthmaster"' not in line:  # most lines are not worth parsing
+    def _note(self, line: bytes) -> None:
+        if b'"userAgent":"berthmaster"' not in line:  # most lines are not worth parsing
             return
         entry = json.loads(line)
         if entry["verb"] not in _READS and entry["objectRef"].get("resource") != "leases":

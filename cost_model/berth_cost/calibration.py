@@ -1,8 +1,8 @@
 """What measured runs of a model say about cases that were not measured.
 
-Each run is predicted as every row sees it (what it leaves out is as in the row); its residual, log(measured / predicted),
-is what the model is off by there. What that says about the row: ``language_calibration`` and ``classic_calibration``.
-How sure it is, in one word: by likeness, ρ from 0 to 1.
+Each run is predicted as every row sees it (what it leaves out is as in the row); its residual, log(measured /
+predicted), is what the model is off by there. What that says about the row is for ``language_calibration`` and
+``classic_calibration``; how sure it is, in one word, goes by likeness, ρ from 0 to 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

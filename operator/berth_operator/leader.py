@@ -218,18 +218,26 @@ class Leader:
         for key in found.keys:
             self._queue.add(key, Cause.CHANGE)
         if found.plan:
-            self._planner.mark()
+            self._planner.mark(asked=change.kind in (kinds.WORKLOAD, kinds.POOL))
 
     def _has_gpus(self, node: str) -> bool:
         entry = self._mirrors[kinds.NODE].find(node)
         return entry is not None and has_gpus(entry.thing)
 
     def _planned(self, workloads: set[str], pools: set[str]) -> None:
-        """A plan was made: look at what it changed, those that just came first."""
-        for key in sorted(workloads):
+        """A plan was made: look at what it changed, first at those whose newest spec has no answer yet."""
+        for key in sorted(workloads, key=lambda key: (self._is_answered(key), key)):
             self._queue.add(key, Cause.PLAN)
         for name in sorted(pools):
             self._queue.add(POOL_PREFIX + name, Cause.PLAN)
+
+    def _is_answered(self, key: str) -> bool:
+        """Whether the workload's status is about its newest spec."""
+        namespace, _, name = key.partition("/")
+        entry = self._mirrors[kinds.WORKLOAD].find(name, namespace)
+        if entry is None:
+            return True
+        return bool(entry.thing["status"].get("observedGeneration") == entry.thing["metadata"].get("generation"))
 
     def _observe_plan(self, seconds: float, result: Result | None) -> None:
         if result is None:

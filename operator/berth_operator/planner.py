@@ -6,6 +6,7 @@ renewing the Lease and answering probes. What a workload's newest decision is, i
 """
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -115,6 +116,7 @@ class Planner:
         self._dirty = asyncio.Event()
         self._dirty.set()
         self._marked_at = float("-inf")  # the first plan waits for nothing: everything was just read
+        self._asked_at: float | None = None
         self._result = Result({}, {})
         self.attempted = asyncio.Event()
         """The first plan was made, or failed."""
@@ -126,9 +128,11 @@ class Planner:
         """The newest plan; empty before the first."""
         return self._result
 
-    def mark(self) -> None:
-        """Something that a plan depends on changed."""
+    def mark(self, *, asked: bool = False) -> None:
+        """Something that a plan depends on changed. ``asked``: somebody changed a spec, and waits for the answer; pods
+        that come and go meanwhile do not put it off."""
         self._marked_at = _now()
+        self._asked_at = self._marked_at if asked else self._asked_at
         self._dirty.set()
 
     async def run(self) -> None:
@@ -137,6 +141,7 @@ class Planner:
             await self._dirty.wait()
             await self._settle()
             self._dirty.clear()
+            self._asked_at = None
             began = _now()
             try:
                 await self._plan()
@@ -151,14 +156,20 @@ class Planner:
     async def _settle(self) -> None:
         """Wait until nothing was marked for the idle time, but no longer than the longest time."""
         latest = _now() + self._batching.longest_seconds
-        while (left := min(self._marked_at + self._batching.idle_seconds, latest) - _now()) > 0:
+        while (left := min(self._last_news() + self._batching.idle_seconds, latest) - _now()) > 0:
             await asyncio.sleep(left)
+
+    def _last_news(self) -> float:
+        return self._marked_at if self._asked_at is None else self._asked_at
 
     async def _plan(self) -> None:
         self.started_at = _now()
+        # A plan makes very many objects and no cycles: a collection meanwhile would walk all mirrors for nothing.
+        gc.disable()
         try:
             result = await asyncio.to_thread(self._plan_world, self._world())
         finally:
+            gc.enable()
             seconds, self.started_at = _now() - self.started_at, None
         before, self._result = self._result, result
         keys = _different(before.planned, result.planned)

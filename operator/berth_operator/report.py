@@ -125,7 +125,14 @@ def _findings(workload: Workload, decision: Decision, progress: Progress) -> tup
         reason = word(decision.reason, otherwise)
         placed = Finding(ConditionType.PLACED, "True" if decision.placed else "False", reason, decision.message)
     slo = Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing measures the objectives")
-    return accepted, placed, _available(progress), slo, _autoscaling(decision, progress), _budget(workload, decision)
+    return (
+        accepted,
+        placed,
+        _available(progress),
+        slo,
+        _autoscaling(decision, progress),
+        _budget(workload, decision, progress),
+    )
 
 
 def _available(progress: Progress) -> Finding:
@@ -151,14 +158,14 @@ def _autoscaling(decision: Decision, progress: Progress) -> Finding:
     return Finding(ConditionType.AUTOSCALING, "Unknown", Reason.PENDING, "nothing is deployed")
 
 
-def _budget(workload: Workload, decision: Decision) -> Finding:
+def _budget(workload: Workload, decision: Decision, progress: Progress) -> Finding:
     budget = workload.budget_usd_per_month
     if budget is None:
         return Finding(ConditionType.BUDGET_OK, "True", Reason.NO_BUDGET, "the spec has no budget")
     if decision.cost is None:
-        return Finding(
-            ConditionType.BUDGET_OK, "Unknown", Reason.PENDING, "nothing is placed, so nothing is spent on it"
-        )
+        runs = any(each.replicas for each in progress.deployments)
+        message = "the cost of what still runs is not judged" if runs else "nothing is placed, so nothing is spent"
+        return Finding(ConditionType.BUDGET_OK, "Unknown", Reason.PENDING, message)
     spent = decision.cost.usd_per_month
     message = f"${spent:,.2f} a month, of a budget of ${budget:,.2f}"
     if spent <= budget:

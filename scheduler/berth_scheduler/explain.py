@@ -85,7 +85,7 @@ def explain(decision: Decision, workload: Workload) -> Explanation:
 
 
 def _explain_unplaced(decision: Decision, workload: Workload) -> Explanation:
-    short, _, detail = decision.message.partition(": ")
+    short, detail = _short(decision.message)
     if decision.rejected and not decision.waiting_for_capacity:
         detail = decision.rejected[0].message
     runs = any(one.serving for one in workload.running)
@@ -103,6 +103,15 @@ def _explain_unplaced(decision: Decision, workload: Workload) -> Explanation:
         ),
         closing=closing,
     )
+
+
+def _short(message: str) -> tuple[str, str]:
+    """What a headline has room for, and the rest. A message that starts with a field keeps it in the headline."""
+    field, colon, rest = message.partition(": ")
+    if colon and " " not in field:
+        short, _, detail = rest.partition("; ")
+        return f"{field}: {short}", detail
+    return field, rest
 
 
 # --- the first line and the last -----------------------------------------------------------------------------------

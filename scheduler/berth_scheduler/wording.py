@@ -45,9 +45,10 @@ def number(value: float, digits: int = 3) -> str:
     """At most ``digits`` significant digits, no exponent, no trailing zeros: 9.1, 262, 12,400."""
     if value == 0:
         return "0"
-    rounded = Decimal(f"{value:.{digits - 1}e}")
-    places = max(0, -int(rounded.normalize().as_tuple().exponent))
-    return f"{rounded:,.{places}f}"
+    rounded = f"{value:.{digits - 1}e}"
+    mantissa, _, exponent = rounded.partition("e")
+    decimals = len(mantissa.rstrip("0").partition(".")[2])
+    return f"{float(rounded):,.{max(0, decimals - int(exponent))}f}"
 
 
 def duration(seconds: float) -> str:

@@ -32,7 +32,7 @@ class ConditionType(StrEnum):
     AUTOSCALING = "Autoscaling"
     """The replica counts are ours."""
     BUDGET_OK = "BudgetOK"
-    """Spend and forecast are inside the budget."""
+    """The planned monthly cost is inside spec.budget, or there is no budget. What was spent is not metered."""
     PRICED = "Priced"
     """Of a pool: its price is known."""
     MATCHED = "Matched"

@@ -50,9 +50,9 @@ class Experts(Part):
     per_token: Count
     """Routed experts that run for a token."""
     intermediate_size: Count
-    """Of one expert."""
+    """Inner width of one routed expert's MLP (moe_intermediate_size, else intermediate_size)."""
     shared: Tally = 0
-    """Experts that run for every token."""
+    """Experts that run for every token; the prediction takes their weights from parameters, whatever this says."""
     first_dense_layers: Tally = 0
     """Layers at the start that have no experts."""
 
@@ -70,31 +70,46 @@ class LatentAttention(Part):
     """Multi-head latent attention: the cache holds keyValueRank + ropeHeadSize numbers a token and layer."""
 
     key_value_rank: Count
+    """Width of the compressed keys and values (kv_lora_rank)."""
     query_rank: Count | None = None
+    """Width of the compressed queries (q_lora_rank); absent: not compressed. The prediction does not depend on it."""
     rope_head_size: Count
+    """Numbers of a head's query and key that carry the position (qk_rope_head_dim)."""
     nope_head_size: Count
+    """Numbers of a head's query and key that carry no position (qk_nope_head_dim)."""
     value_head_size: Count
+    """Numbers of a head's value (v_head_dim)."""
 
 
 class Transformer(Part):
-    """A decoder language model by its dimensions, as its config.json states them."""
+    """A decoder language model by its dimensions, as its config.json states them; none is taken from the preset."""
 
     parameters: CountQuantity
     """All weights, such as "8.03G"."""
     active_parameters: CountQuantity | None = None
-    """Weights that one token passes through, of a mixture of experts."""
+    """Weights that one token passes through, of a mixture of experts; the prediction counts them from experts."""
     layers: Count
+    """Decoder layers (num_hidden_layers)."""
     hidden_size: Count
+    """Numbers in a token's hidden vector (hidden_size)."""
     intermediate_size: Count
+    """Inner width of a dense layer's MLP (intermediate_size); the prediction takes the weights from parameters."""
     attention_heads: Count
+    """Query heads of a layer (num_attention_heads); the number of GPUs that a replica spans must divide it."""
     key_value_heads: Count
+    """Heads whose keys and values are cached (num_key_value_heads): attentionHeads where config.json is silent."""
     head_size: Count
+    """Numbers in a head (head_dim): hiddenSize / attentionHeads where config.json is silent."""
     vocabulary_size: Count
+    """Tokens that the model knows (vocab_size): rows of the embedding and of the output head."""
     tied_embeddings: Flag = False
     """Input and output embeddings are the same weights."""
     sliding_window_tokens: Count | None = None
+    """Tokens that every other layer looks back (sliding_window); absent: all layers see the whole context."""
     experts: Experts | None = None
+    """A mixture of experts; absent: every token passes through all weights."""
     latent_attention: LatentAttention | None = None
+    """Multi-head latent attention: the cache holds keyValueRank + ropeHeadSize numbers a token and layer."""
 
     rules: ClassVar = (
         Rule(
@@ -122,17 +137,24 @@ class Transformer(Part):
 
 
 class Dense(Part):
-    """A classic network, one forward pass a request. State what is known; nothing that is absent is guessed."""
+    """A classic network, one forward pass a request. What is absent is taken from the preset, where one is named.
+
+    Nothing is placed unless both parameters and flopsPerInference are known, from here or from there.
+    """
 
     parameters: CountQuantity | None = None
     """All weights, such as "25.6M"."""
     flops_per_inference: CountQuantity | None = None
     """Operations for one item, a multiply-add counted as two, such as "8.2G"."""
     activation_bytes_per_inference: ByteQuantity | None = None
+    """All intermediate results of one item, at 2 bytes a value whatever the precision; absent: an estimate from
+    operations and parameters, with a wider band."""
     input_bytes_per_inference: ByteQuantity | None = None
+    """What one item sends to the server; absent: 602112, an RGB image of 224 pixels a side, with a wider band."""
     output_bytes_per_inference: ByteQuantity | None = None
+    """What the server answers for one item; absent: 4000, the scores of 1000 classes."""
     family: Identifier | None = None
-    """Kind of network, such as convolutional or encoder."""
+    """Such as resnet, bert or vit: corrects the predicted time of families that were measured, changes no other."""
 
     rules: ClassVar = (
         Rule(
@@ -165,6 +187,7 @@ class PersistentVolumeClaimSource(Part):
     """A directory on a claim of the workload's namespace, mounted read-only."""
 
     claim_name: ObjectName
+    """Of the workload's namespace. ReadWriteOnce binds all replicas to one node; ReadWriteOncePod cannot be used."""
     path: VolumePath | None = None
     """What Triton calls a version directory; absent: the root of the volume."""
 
@@ -199,22 +222,26 @@ class VariantQuality(Part):
     """How good the model is at this precision, by the metric of objectives.quality: higher is better."""
 
     score: NotNegativeDecimal
+    """By objectives.quality.metric, on the same data for all variants: higher is better."""
     evidence: Literal["Measured", "Published", "Assumed"]
-    """Where the score comes from."""
+    """Where the score comes from; shown, and weighs nothing in the choice."""
 
 
 class Variant(Part):
     """One artefact that may be chosen: the model at one precision."""
 
     precision: Precision
+    """That the artefact was made for: the operator chooses between artefacts and quantises none."""
     source: Source
     quality: VariantQuality | None = None
+    """How good the model is at this precision; every variant needs it where objectives.quality is stated."""
 
 
 class Tensor(Part):
     """One input or output as Triton sees it."""
 
     name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_.:/]*$")]
+    """As the model file has it; clients send it too."""
     data_type: Literal[
         "BOOL",
         "UINT8",
@@ -231,6 +258,7 @@ class Tensor(Part):
         "BF16",
         "STRING",
     ]
+    """Triton's name of the element type, without TYPE_."""
     dimensions: Annotated[
         tuple[Annotated[int, Field(strict=True, ge=-1, le=2**31 - 1)], ...], Field(min_length=1, max_length=16)
     ]
@@ -264,6 +292,7 @@ class WorkloadModel(Part):
     inputs: Tensors | None = None
     """Only where the backend cannot tell by itself: pytorch, some python models."""
     outputs: Tensors | None = None
+    """As inputs, and together with them."""
     variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=11), ListOf("map", "precision")]
     """The artefacts to choose between, each of its own precision."""
 

@@ -57,12 +57,16 @@ class Toleration(Part):
     """As in a pod."""
 
     key: LabelKey | None = None
-    """Absent, with operator Exists: every taint."""
+    """Absent, with operator Exists: every taint. A key that says a node is on its way out, such as
+    karpenter.sh/disrupted, is left out."""
     operator: Literal["Exists", "Equal"] = "Equal"
+    """Equal: taints of this key and value. Exists: taints of this key, whatever their value."""
     value: LabelValue | None = None
+    """With operator Equal: the taint's value; absent: the empty one."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Absent: every effect."""
     toleration_seconds: Tally | None = None
+    """With effect NoExecute: how long a pod stays once the taint is there; absent: for good."""
 
     rules: ClassVar = (
         Rule(
@@ -90,14 +94,16 @@ class NodeResources(Part):
     """What a node of this pool that does not exist yet would offer to pods beside GPUs."""
 
     cpu: CountQuantity
+    """Cores that are left for pods: allocatable, not nominal."""
     memory: ByteQuantity
+    """Host memory that is left for pods: allocatable, not nominal."""
 
 
 class PoolPrice(Part):
     """What a node costs: stated, or looked up in the price book. Without it, it is looked up by the nodes' labels."""
 
     usd_per_node_hour: PositiveDecimal | None = None
-    """Stated: USD for one node for one hour."""
+    """Stated: USD for one node, with all its GPUs, for one hour."""
     cloud: Identifier | None = None
     """Looked up: such as aws."""
     region: Identifier | None = None
@@ -130,10 +136,10 @@ class PoolPrice(Part):
 
 
 class PoolSpot(Part):
-    """How unsteady the supply is; only for capacityType Spot."""
+    """How unsteady the supply is; only for capacityType Spot. Snapshots record it; no decision depends on it."""
 
     interruptions_per_hour: NotNegativeDecimal
-    """Of one node."""
+    """How often one node is taken away in an hour, on average."""
     startup_seconds: Tally
     """From asking for a node to its GPUs being usable."""
 
@@ -146,15 +152,16 @@ class GPUPoolSpec(Part):
     node_selector: Annotated[dict[str, LabelValue], Field(min_length=1, max_length=16), _LABEL_KEYS]
     """Labels that every node of the pool has, and no other node."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
-    """Of the taints that the nodes have."""
+    """Of the taints that the nodes have; nvidia.com/gpu is always tolerated."""
     zones: Annotated[tuple[Identifier, ...], Field(min_length=1, max_length=16), UNIQUE] | None = None
     """Where its nodes are; absent: read from nodes, and any zone for nodes that do not exist yet."""
     capacity_type: CapacityType = CapacityType.ON_DEMAND
     """How the nodes are bought."""
     gpus_per_node: Annotated[int, Field(strict=True, ge=1, le=128)] | None = None
-    """Optional where nodes exist: it is then read from them."""
+    """Optional where nodes exist or the price book knows price.instanceType: it is then read from there."""
     node_resources: NodeResources | None = None
-    """Of a node that does not exist yet; optional where nodes exist."""
+    """Of a node that does not exist yet; absent: as the smallest that exists, else by price.instanceType, else without
+    bound."""
     mig_profiles: MIGLayout | None = None
     """MIG layout: slices by profile on each GPU. Read from nodes where they exist; absent without nodes: no MIG."""
     maximum_nodes: Annotated[int, Field(strict=True, ge=0, le=100_000)] | None = None

@@ -13,14 +13,17 @@ class Condition(Part):
     """As metav1.Condition."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
+    """Which condition this is, such as Ready."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds; Unknown: nobody can say yet."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that this is about."""
     last_transition_time: datetime
-    """When status last changed."""
+    """When status last changed; reason and message may be newer."""
     reason: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
     """One word of the fixed vocabulary."""
     message: Annotated[str, Field(max_length=1024)] = ""
+    """A sentence for people, of at most 200 characters; its words may change, those of type and reason do not."""
 
 
 Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), ListOf("map", "type")]
@@ -35,29 +38,40 @@ class WorkloadSummary(Part):
     gpu: Word | None = None
     """Such as "L4 Spot+OnDemand" or "4×H100-SXM-80GB"."""
     precision: Word | None = None
+    """Of the variant that was chosen, such as "fp16"."""
     replicas: Word | None = None
-    """By berth, such as "2+1"."""
+    """Decided, by berth, such as "2+1"."""
     cost_per_hour: Word | None = None
-    """Such as "$1.38"."""
+    """Of the decided replicas, such as "$1.38"."""
     p99: Word | None = None
-    """Predicted, such as "31 ms"."""
+    """Predicted of whole requests, such as "31 ms"."""
 
 
 class BerthStatus(Part):
     """One homogeneous set of replicas: where, on what, bought how, run how, how many."""
 
     pool: Word
+    """The GPUPool, or the name that the operator gave to nodes that no GPUPool selects."""
     gpu: Word
+    """Name in the GPU catalogue."""
     sharing: Sharing
+    """Exclusive: a replica has whole GPUs. MIG: it has one slice."""
     mig_profile: Word | None = None
+    """The slice that each replica has, such as "1g.10gb"; absent: whole GPUs."""
     capacity_type: CapacityType
+    """How the pool's nodes are bought."""
     precision: Word
+    """Which of spec.model.variants runs."""
     tensor_parallel: Tally
+    """GPUs that one replica spans; 1 of a slice."""
     instances_per_gpu: Tally
+    """Copies of the model that Triton runs in one replica, on the same GPU."""
     maximum_batch_size: Tally
+    """Most items in one batch; of a language model most sequences at once."""
     maximum_queue_delay_microseconds: Tally
+    """How long Triton holds a request back to fill its batch; 0 of a language model, whose engine batches by itself."""
     replicas: Tally
-    """Decided."""
+    """Decided; one pod each."""
     ready_replicas: Tally
     """Of the wanted revision, ready to serve."""
 
@@ -66,18 +80,26 @@ class Estimate(Part):
     """A predicted number and its 90 % band."""
 
     value: DecimalString
+    """The prediction, in the unit of the field that it stands in."""
     low: DecimalString | None = None
+    """Lower edge of the band; absent: no band is known."""
     high: DecimalString | None = None
+    """Upper edge of the band: latency objectives are held against it; absent: no band is known."""
 
 
 class LatencyEstimate(Part):
     """Predicted latency in milliseconds, by statistic."""
 
     mean_milliseconds: Estimate | None = None
+    """The mean and its 90 % band."""
     p50_milliseconds: Estimate | None = None
+    """The median and its 90 % band."""
     p90_milliseconds: Estimate | None = None
+    """The 90th percentile and its 90 % band."""
     p95_milliseconds: Estimate | None = None
+    """The 95th percentile and its 90 % band."""
     p99_milliseconds: Estimate | None = None
+    """The 99th percentile and its 90 % band."""
 
 
 class Predicted(Part):
@@ -86,9 +108,11 @@ class Predicted(Part):
     latency: LatencyEstimate | None = None
     """From request to complete answer."""
     time_to_first_token: LatencyEstimate | None = None
+    """Language models: from request to the first token."""
     time_per_output_token: LatencyEstimate | None = None
+    """Language models: between tokens."""
     requests_per_second: Estimate | None = None
-    """What all replicas together can sustain."""
+    """The rate that saturates all replicas together; objectives break before it."""
     output_tokens_per_second: Estimate | None = None
     """Of all replicas together, at the stated traffic."""
     utilization_percent: Percent | None = None
@@ -98,15 +122,20 @@ class Predicted(Part):
 
 
 class WorkloadCost(Part):
-    """Of the decided replicas, at their share of the nodes' prices."""
+    """Of the decided replicas, at their share of the nodes' prices: planned, not what was billed."""
 
     usd_per_hour: DecimalString
+    """USD an hour of all replicas, without what they leave unused of a node."""
     usd_per_month: DecimalString
+    """The same for all hours of a month, 730 unless policy.hoursPerMonth says otherwise; spec.budget limits it."""
     usd_per_million_requests: DecimalString | None = None
+    """USD at exactly the stated traffic; with less, each request costs more."""
     usd_per_million_tokens: DecimalString | None = None
+    """The same for tokens read and written together; language models only."""
     price_date: date | None = None
     """The oldest of the prices used."""
     price_source: Sentence | None = None
+    """Who says so: the sources of all prices used."""
 
 
 class AlternativeStatus(Part):
@@ -115,9 +144,11 @@ class AlternativeStatus(Part):
     placement: Word
     """Such as "5 × L4 OnDemand int8"."""
     usd_per_hour: DecimalString
+    """USD an hour of all its replicas."""
     lost_by: Word
-    """The constraint, or cost."""
+    """The constraint in its way; cost: it is no cheaper; kept: what runs is not moved for it."""
     message: Sentence
+    """In a sentence, what it is, and what it lacks or when it would win."""
     change: Sentence | None = None
     """Of a workload that cannot be placed: what would have to change for this to do."""
 
@@ -128,17 +159,20 @@ class InferenceWorkloadStatus(Part):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that this status is about."""
     conditions: Conditions = ()
+    """How far it has come: read Ready first, then its reason and message."""
     summary: WorkloadSummary | None = None
     berths: Annotated[tuple[BerthStatus, ...], Field(max_length=16)] = ()
+    """What was decided, by pool; empty while nothing is placed, also where an earlier revision still runs."""
     replicas: Tally | None = None
-    """Pods that the wanted revision asks for."""
+    """Pods that the wanted revision asks for; where none is decided, pods that what runs asks for."""
     ready_replicas: Tally | None = None
-    """Pods of the wanted revision that are ready."""
+    """Pods of the wanted revision that are ready; where none is decided, of the one that serves."""
     selector: Annotated[str, Field(max_length=512)] | None = None
     """Label selector of the pods that serve, for kubectl get pods -l."""
     predicted: Predicted | None = None
     cost: WorkloadCost | None = None
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=5)] = ()
+    """Other ways that are feasible now, cheapest first; where nothing could be placed, ways that one change opens."""
     revision: Word | None = None
     """Of everything that changes a pod template: the revision that is wanted."""
     serving_revision: Word | None = None
@@ -165,9 +199,11 @@ class PoolPriceStatus(Part):
     """The price that plans use."""
 
     usd_per_node_hour: DecimalString
+    """USD for one node, with all its GPUs, for one hour."""
     date: date
-    """When the price was true."""
+    """When the price was true; of a stated one, when the GPUPool was made."""
     source: Sentence
+    """Who says so: a source of the price book, or "GPUPool NAME" where it is stated."""
 
 
 class GPUPoolStatus(Part):
@@ -176,6 +212,7 @@ class GPUPoolStatus(Part):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that this status is about."""
     conditions: Conditions = ()
+    """Priced: its price is known. Matched: its GPU is known and its nodes agree with what is stated."""
     summary: PoolSummary | None = None
     gpu: Word | None = None
     """Name in the GPU catalogue, stated or read from the nodes."""

@@ -28,8 +28,10 @@ class TokenLengths(Part):
     """How many tokens a request has."""
 
     mean: PositiveDecimal
+    """Mean number of tokens a request."""
     p95: PositiveDecimal | None = None
-    """Absent: unknown; the spread is then taken from the mean."""
+    """95th percentile. Absent: latency is predicted as if all prompts had the mean length, and the context holds twice
+    the mean. That of answers changes no predicted latency, only the context and how long pods may take to stop."""
 
     rules: ClassVar = (
         Rule(
@@ -45,7 +47,7 @@ class Traffic(Part):
     """The demand that the placement must sustain."""
 
     requests_per_second: PositiveDecimal
-    """The rate that the placement must sustain."""
+    """The rate that all replicas together must sustain. They follow this number, not the requests that arrive."""
     burstiness: NotNegativeDecimal = Field(default="1.0", validate_default=True)
     """Squared coefficient of variation of the gaps between arrivals: 0 constant, 1 Poisson, above 1 bursty."""
     items_per_request: Annotated[int, Field(strict=True, ge=1, le=65536)] = 1
@@ -83,10 +85,15 @@ class Latency(Part):
     """Upper limits in milliseconds, each for one statistic of the latency; any subset."""
 
     mean_milliseconds: PositiveDecimal | None = None
+    """Limit of the mean, in milliseconds."""
     p50_milliseconds: PositiveDecimal | None = None
+    """Limit of the median, in milliseconds: half may take longer."""
     p90_milliseconds: PositiveDecimal | None = None
+    """Limit of the 90th percentile, in milliseconds: 1 in 10 may take longer."""
     p95_milliseconds: PositiveDecimal | None = None
+    """Limit of the 95th percentile, in milliseconds: 1 in 20 may take longer."""
     p99_milliseconds: PositiveDecimal | None = None
+    """Limit of the 99th percentile, in milliseconds: 1 in 100 may take longer."""
 
     rules: ClassVar = (
         Rule(
@@ -132,7 +139,10 @@ class QualityObjective(Part):
 
 
 class Objectives(Part):
-    """What the service must keep, at the stated traffic. They are never relaxed."""
+    """What a placement must keep at the stated traffic, as predicted: latencies at the upper edge of their 90 % band.
+
+    They are never relaxed. Nothing measures them while the workload serves.
+    """
 
     latency: Latency | None = None
     """From request to complete answer."""
@@ -186,14 +196,16 @@ class Placement(Part):
     )
     """Whole GPUs, MIG slices, or both."""
     maximum_tensor_parallel: Annotated[int, Field(strict=True, ge=1, le=64)] = 8
-    """Most GPUs that one replica may span."""
+    """Most GPUs that one replica of a language model may span; 1, 2, 4, 8 and 16 are tried."""
 
 
 class Replicas(Part):
     """Bounds of the number of replicas."""
 
     minimum: Annotated[int, Field(strict=True, ge=1, le=1000)] = 1
+    """Fewest replicas, also where the traffic needs fewer."""
     maximum: Annotated[int, Field(strict=True, ge=1, le=1000)] = 20
+    """Most replicas: what needs more is not chosen. Each revision by itself: during a switch both run."""
 
     rules: ClassVar = (
         Rule(
@@ -209,17 +221,19 @@ class Spot(Part):
     """How much of the workload may run on capacity that can be taken away; only where capacityTypes has Spot."""
 
     maximum_share_percent: Percent = 70
-    """Most replicas on spot, in percent of all."""
+    """Most replicas on spot, in percent of all, rounded down."""
     on_demand_base: Tally = 1
-    """Replicas that are never on spot."""
+    """Replicas that are never on spot, but on any of the other capacityTypes."""
 
 
 class Budget(Part):
-    """What the workload may cost."""
+    """What the workload may cost by plan; what was spent is not metered."""
 
     monthly_usd: PositiveDecimal = Field(alias="monthlyUSD")
+    """USD a month that the decided replicas may cost: the limit of status.cost.usdPerMonth."""
     on_exceeded: Literal["Alert"] = "Alert"
-    """What happens above it. Alert: the condition BudgetOK says so, and no placement above it is chosen anew."""
+    """What happens above it. Alert: no placement above it is chosen anew, and what runs stays; where its price rose
+    above it, the condition BudgetOK says so."""
 
 
 class Rollout(Part):
@@ -236,7 +250,9 @@ class ResourceAmounts(Part):
     """CPU and memory of one replica. GPUs are the operator's choice."""
 
     cpu: CountQuantity | None = None
+    """Cores of one replica, such as 4 or "500m"."""
     memory: ByteQuantity | None = None
+    """Host memory of one replica, shared memory included, GPU memory not; such as "8Gi"."""
 
 
 def _requests_within_limits(name: str) -> Rule:
@@ -259,7 +275,9 @@ class Resources(Part):
     """As in a pod: what a replica asks for beside GPUs, and what it is held to."""
 
     requests: ResourceAmounts | None = None
+    """What a node must have free for a replica; what is absent is the limit, else sized by the operator."""
     limits: ResourceAmounts | None = None
+    """What a replica is held to. Absent memory: what is requested; absent cpu: no limit."""
 
     rules: ClassVar = (_requests_within_limits("cpu"), _requests_within_limits("memory"))
 
@@ -268,14 +286,16 @@ class ImagePullSecret(Part):
     """A Secret of the workload's namespace."""
 
     name: ObjectName
+    """Name of the Secret; those of the platform are added."""
 
 
 class Serving(Part):
     """Properties of the pods that are the user's to choose."""
 
     resources: Resources | None = None
-    """Absent: sized by the operator from the model's weights."""
+    """Absent: sized by the operator from the backend and the weights of the largest variant."""
     priority_class_name: ObjectName | None = None
+    """PriorityClass of the pods, for the Kubernetes scheduler; absent: the cluster's default. Plans go by priority."""
     image_pull_secrets: (
         Annotated[tuple[ImagePullSecret, ...], Field(min_length=1, max_length=8), ListOf("map", "name")] | None
     ) = None
@@ -304,7 +324,7 @@ class InferenceWorkloadSpec(Part):
     objectives: Objectives = Objectives()
     placement: Placement = Placement()
     priority: Annotated[int, Field(strict=True, ge=-1_000_000_000, le=1_000_000_000)] = 0
-    """Where capacity is short, the higher number is placed first."""
+    """Where capacity is short, the higher number is placed first; what runs stays."""
     replicas: Replicas = Replicas()
     spot: Spot | None = None
     """Absent, where Spot is allowed: at most 70 percent on spot, at least 1 replica never."""

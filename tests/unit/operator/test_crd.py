@@ -120,10 +120,16 @@ def test_every_integer_of_a_spec_has_bounds(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["InferenceWorkload", "GPUPool"])
-def test_every_object_of_a_spec_is_described_for_kubectl_explain(kind: str) -> None:
-    for path, schema in every_schema(schema_at(kind, "spec")):
-        if schema.get("type") == "object":
-            assert schema.get("description", "").endswith("."), path
+def test_every_field_at_every_depth_is_described_for_kubectl_explain(kind: str) -> None:
+    said = {
+        path: schema.get("description", "")
+        for part in ("spec", "status")
+        for path, schema in every_schema(schema_at(kind, part), part)
+        # entries that are plain values are described by their list or map
+        if not path.endswith("[]") or schema.get("type") == "object"
+    }
+    assert {"spec", "status.conditions[].lastTransitionTime"} <= said.keys()
+    assert not [path for path, description in said.items() if not description.endswith(".")], "write a docstring there"
 
 
 def test_no_default_chooses_for_the_user_what_the_operator_decides() -> None:

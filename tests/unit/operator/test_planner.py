@@ -1,6 +1,7 @@
 """Changes are batched, one plan runs at a time, the event loop is never blocked, and a defect does not end it."""
 
 import asyncio
+import gc
 import time
 from typing import Any
 
@@ -108,6 +109,33 @@ async def test_a_restless_cluster_is_planned_every_ten_seconds() -> None:
 
 
 @pytest.mark.looptime
+async def test_a_changed_spec_is_not_put_off_by_pods_that_come_and_go() -> None:
+    fleet = Fleet()
+    task = await running(fleet)
+    started = asyncio.get_running_loop().time()
+    fleet.planner.mark(asked=True)
+    for _ in range(4):
+        await asyncio.sleep(0.4)
+        fleet.planner.mark()
+    await asyncio.sleep(5)
+    assert [round(at - started, 1) for at in fleet.ended] == [1.0, 2.6]
+    task.cancel()
+
+
+@pytest.mark.looptime
+async def test_a_burst_of_changed_specs_is_planned_once_when_it_ends() -> None:
+    fleet = Fleet()
+    task = await running(fleet)
+    started = asyncio.get_running_loop().time()
+    for _ in range(10):
+        fleet.planner.mark(asked=True)
+        await asyncio.sleep(0.3)
+    await asyncio.sleep(5)
+    assert [round(at - started, 1) for at in fleet.ended] == [3.7]
+    task.cancel()
+
+
+@pytest.mark.looptime
 async def test_without_changes_nothing_is_planned() -> None:
     fleet = Fleet()
     task = await running(fleet)
@@ -145,6 +173,23 @@ async def test_a_defect_in_planning_keeps_the_last_plan_and_is_tried_again() -> 
     assert (fleet.failures, set(fleet.planner.newest.planned)) == (1, {"a/one"})
     await asyncio.sleep(15)
     assert fleet.planner.newest.planned == {}
+    task.cancel()
+
+
+async def test_garbage_waits_for_the_end_of_a_plan_also_of_one_that_fails() -> None:
+    fleet = Fleet(idle_seconds=0)
+    collecting: list[bool] = []
+    plan = fleet.plan
+
+    def watched(world: World) -> Result:
+        collecting.append(gc.isenabled())
+        return plan(world)
+
+    fleet.results = [RuntimeError("a defect")]
+    fleet.planner._plan_world = watched
+    task = asyncio.create_task(fleet.planner.run())
+    await fleet.planner.attempted.wait()
+    assert (collecting, gc.isenabled()) == ([False], True)
     task.cancel()
 
 

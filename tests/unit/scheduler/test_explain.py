@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
-from berth_scheduler.snapshot import Quality, QualityObjective, Variant
+from berth_scheduler.snapshot import Problem, Quality, QualityObjective, Variant
 from berth_scheduler.wording import band, dollars, duration, memory, number, shortened
 from example_snapshots import BERT, decision, now_running, p99, pool, snapshot, vision
 
@@ -58,6 +58,13 @@ def test_what_cannot_be_placed_says_why_and_what_would_do():
     assert told.nearest_that_would_do[0].change.startswith("latency p99 ≤ ")
     assert told.closing == "Nothing was deployed."
     assert line(told, "latency p99").predicted is None
+
+
+def test_a_problem_of_a_field_is_told_with_its_field():
+    problem = Problem(reason="UnknownPreset", message="spec.model.preset: there is no model preset x; nearest: y, z")
+    told = explained(vision(problem=problem))
+    assert told.headline == "vision/resnet cannot be placed: spec.model.preset: there is no model preset x."
+    assert told.because == "nearest: y, z"
 
 
 def test_what_waits_for_room_is_not_called_impossible():
