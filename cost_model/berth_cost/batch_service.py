@@ -23,6 +23,10 @@ REFERENCE_FLOPS = 4e9
 REFERENCE_PARAMETERS, REFERENCE_LAYERS = 25e6, 50.0
 """Of the same; and how many layers a network is taken to have whose name does not say."""
 RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
+WIDEST = np.log(6.0)
+"""Networks with more than six times the reference's parameters, or less than a sixth, are as those."""
+HIGHEST_EFFICIENCY = 0.8
+"""Of the peak rate: large matrix products reach 77 to 87 % of it (public measurements on A100, H100, B200)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,18 +299,19 @@ def pass_coefficients(
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
     size = np.log(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS)
-    parameters = np.log(
-        np.maximum(np.nan_to_num(work.parameters, nan=REFERENCE_PARAMETERS), 1.0) / REFERENCE_PARAMETERS
-    )
+    parameters = np.log(np.nan_to_num(work.parameters, nan=REFERENCE_PARAMETERS) / REFERENCE_PARAMETERS)
+    # Wide layers fill the GPU better than thin ones of the same FLOPs, up to a point.
+    wide = np.exp(engine.width_exponent * np.clip(parameters, -WIDEST, WIDEST))
     layers = np.log(np.nan_to_num(work.layers, nan=REFERENCE_LAYERS) / REFERENCE_LAYERS)
-    # Wide layers fill the GPU better than thin ones of the same FLOPs.
-    slower = family.device * np.exp(-engine.width_exponent * parameters)
+    slower = family.device / wide
     launches = family.launches * np.exp(engine.size_exponent * size + engine.layer_exponent * layers)
     copies = engine.copy_seconds_per_byte * work.input_bytes
+    # Without tensor cores Winograd's convolutions take fewer operations than are counted; with them nothing does.
+    fastest = np.where(compute_factor > 1.5, 0.0, 1 / (HIGHEST_EFFICIENCY * device.peak_flops_per_second))
     fill = engine.ramp_flops * device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND
     return PassCoefficients(
         compute_fixed=slower * fill / flops,
-        compute_item=slower * work.flops / flops,
+        compute_item=np.maximum(slower / flops, fastest) * work.flops,
         memory_fixed=slower * work.weight_bytes / bandwidth,
         # Written by one operation, read by the next.
         memory_item=slower * 2 * work.activation_bytes / bandwidth,

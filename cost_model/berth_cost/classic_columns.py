@@ -8,6 +8,7 @@ from berth_cost.case_table import CaseTable, Floats
 from berth_cost.classic_constants import ClassicGPUConstants, FamilyConstants
 from berth_cost.engine_constants import Constants, engine_names
 from berth_cost.fitted_constants import GENERAL
+from berth_cost.work import TRANSFORMER_FAMILIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,19 @@ class FamilyColumns:
 
 def family_columns(constants: Constants, table: CaseTable) -> FamilyColumns:
     known, neutral = constants.classic.families, FamilyConstants()
-    families = [known.get((model.dense.family if model.dense else None) or "", neutral) for model in table.models]
-    index = table.model_index
+    names = [(model.dense.family if model.dense else None) or "" for model in table.models]
+    families = [known.get(name, neutral) for name in names]
+    launches = np.array([family.launches for family in families])[table.model_index]
+    # An engine that was measured on one family of transformers launches the others as it does that one.
+    like = constants.classic.transformers_like
+    fused = [
+        known[like[name]].launches if like.get(name) in known else np.nan for name in engine_names(constants, table)
+    ]
+    transformer = np.array([name in TRANSFORMER_FAMILIES for name in names])[table.model_index]
+    alike = np.array(fused)[table.engine_index]
     return FamilyColumns(
-        launches=np.array([family.launches for family in families])[index],
-        device=np.array([family.device for family in families])[index],
+        launches=np.where(transformer & np.isfinite(alike), alike, launches),
+        device=np.array([family.device for family in families])[table.model_index],
     )
 
 

@@ -134,6 +134,8 @@ class ClassicSet(FittedConstants):
     gpus: dict[str, ClassicGPUConstants]  # type: ignore[assignment]  # adds a constant to the common ones
     families: dict[str, FamilyConstants]
     """One that is not here has 1."""
+    transformers_like: dict[str, str] = {}
+    """By engine: the family whose launches stand for those of all transformers, because it fuses them alike."""
     jitter: ClassicJitter
     client_share: Annotated[float, Field(ge=0, lt=1)]
     """Of the time between two requests of a client of a closed load: what it does besides waiting for the answer."""

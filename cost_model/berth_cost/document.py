@@ -16,7 +16,7 @@ source of the entry it stands in. A GPU document, for example::
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -32,14 +32,19 @@ RecordType = TypeVar("RecordType", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing wrong in a document: where (``key`` is a dotted path inside ``file``) and what to do about it."""
+    """One thing wrong in a document: where (``key`` is a dotted path inside ``file``) and what to do about it.
+
+    ``line`` counts from 1; None where only the parsed document is known.
+    """
 
     file: str
     key: str
     message: str
+    line: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.key}: {self.message}" if self.key else f"{self.file}: {self.message}"
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 
 class DocumentError(ValueError):
@@ -86,6 +91,57 @@ def parse_yaml(text: str, file: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DocumentError([Flaw(file, "", "must be a mapping")])
     return document
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a document's keys, by path: ``sources.contract``, ``prices[3].usdPerHour``."""
+
+    by_path: Mapping[str, int]
+
+    def line_of(self, path: str) -> int | None:
+        """Of the key, else of the nearest one around it; None where not even that is known."""
+        while path and path not in self.by_path:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.by_path.get(path)
+
+    def located(self, flaws: Iterable[Flaw]) -> list[Flaw]:
+        """The flaws with the lines of their keys."""
+        return [flaw if flaw.line else replace(flaw, line=self.line_of(flaw.key)) for flaw in flaws]
+
+
+def parse_yaml_with_lines(text: str, file: str) -> tuple[dict[str, Any], Lines]:
+    """As :func:`parse_yaml`, with the line of every key. A key that is stated twice is refused too."""
+    document = parse_yaml(text, file)
+    lines: dict[str, int] = {}
+    flaws: list[Flaw] = []
+    seen: set[int] = set()
+
+    def walk(node: yaml.Node, path: str) -> None:
+        if id(node) in seen:  # an alias, which may stand inside of what it names
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                lines[f"{path}[{index}]"] = item.start_mark.line + 1
+                walk(item, f"{path}[{index}]")
+        elif isinstance(node, yaml.MappingNode):
+            stated: set[str] = set()
+            for key, value in node.value:
+                name = str(key.value)
+                here = f"{path}.{name}".lstrip(".")
+                if name in stated:
+                    flaws.append(Flaw(file, here, "is stated twice", key.start_mark.line + 1))
+                stated.add(name)
+                lines[here] = key.start_mark.line + 1
+                walk(value, here)
+
+    root = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    assert root is not None  # it was a mapping a moment ago
+    walk(root, "")
+    if flaws:
+        raise DocumentError(flaws)
+    return document, Lines(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +223,7 @@ def flaws_of(error: ValidationError, file: str, key: str) -> list[Flaw]:
     for found in error.errors(include_url=False):
         path = ".".join([key, *(str(part) for part in found["loc"])]).strip(".")
         message = "is not a known key" if found["type"] == "extra_forbidden" else found["msg"]
+        message = message.removeprefix("Value error, ")
         flaws.append(Flaw(file, path, message[:1].lower() + message[1:]))
     return flaws
 

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from berth_cost.document import DocumentError, Flaw, parse_yaml
+from berth_cost.document import DocumentError, Flaw, Lines, parse_yaml_with_lines
 from berth_cost.gpu_catalogue import GPUCatalogue
 from berth_cost.model_catalogue import ModelCatalogue
 from berth_cost.price_book import PriceBook
+from berth_cost.price_rows import csv_document
+
+Located = tuple[Mapping[str, Any], Lines]
+"""A document, and the lines of its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +39,43 @@ class Catalogues:
 
         Raises :class:`DocumentError` with every flaw of every document.
         """
-        flaws: list[Flaw] = []
-        merged: dict[str, Any] = {"gpus": self.gpus, "models": self.models, "prices": self.prices}
-        for field, documents in (("gpus", gpus), ("models", models), ("prices", prices)):
-            for file, document in (documents or {}).items():
-                try:
-                    merged[field] = merged[field].merged(document, file)
-                except DocumentError as error:
-                    flaws.extend(error.flaws)
-        if flaws:
-            raise DocumentError(flaws)
-        return type(self)(**merged)
+        return self._with(gpus=_unlocated(gpus), models=_unlocated(models), prices=_unlocated(prices))
 
     def with_files(
         self, *, gpus: Iterable[Path] = (), models: Iterable[Path] = (), prices: Iterable[Path] = ()
     ) -> Self:
-        """With users' files on top. Raises :class:`DocumentError` and OSError."""
-        return self.merged(gpus=_read(gpus), models=_read(models), prices=_read(prices))
+        """With users' files on top; flaws name the line. Raises :class:`DocumentError` and OSError."""
+        return self._with(gpus=_read(gpus), models=_read(models), prices=_read(prices))
+
+    def _with(self, **documents: Mapping[str, Located]) -> Self:
+        flaws: list[Flaw] = []
+        merged: dict[str, Any] = {"gpus": self.gpus, "models": self.models, "prices": self.prices}
+        for field, by_file in documents.items():
+            for file, (document, lines) in by_file.items():
+                try:
+                    # Prices know the line of their row, to say where a price came from.
+                    located = (lines,) if field == "prices" else ()
+                    merged[field] = merged[field].merged(document, file, *located)
+                except DocumentError as error:
+                    flaws.extend(lines.located(error.flaws))
+        if flaws:
+            raise DocumentError(flaws)
+        return type(self)(**merged)
 
 
-def _read(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    return {str(file): parse_yaml(file.read_text(encoding="utf-8"), str(file)) for file in files}
+def read_document(file: Path) -> Located:
+    """A document: YAML, or a table of prices where the name ends in .csv. Raises :class:`DocumentError` and OSError."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DocumentError([Flaw(str(file), "", "is not UTF-8 text")]) from error
+    parse = csv_document if file.suffix.lower() == ".csv" else parse_yaml_with_lines
+    return parse(text, str(file))
+
+
+def _unlocated(documents: Mapping[str, Mapping[str, Any]] | None) -> Mapping[str, Located]:
+    return {file: (document, Lines({})) for file, document in (documents or {}).items()}
+
+
+def _read(files: Iterable[Path]) -> dict[str, Located]:
+    return {str(file): read_document(file) for file in files}

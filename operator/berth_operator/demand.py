@@ -4,6 +4,7 @@ Quantities become numbers in SI units here, milliseconds become seconds, names a
 """
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 from berth_cost.case import Dense, Model, Transformer
@@ -99,6 +100,7 @@ def _understood(
         traffic=_traffic(stated),
         latency=tuple(_latency(stated)),
         quality=_quality(stated),
+        availability_percent=_or_none(spec.objectives.availability_percent),
         placement=_placement(stated),
         priority=spec.priority,
         minimum_replicas=spec.replicas.minimum,
@@ -270,6 +272,10 @@ def _quality(stated: InferenceWorkload) -> QualityObjective | None:
     if asked is None:
         return None
     return QualityObjective(metric=asked.metric, minimum=asked.minimum, maximum_loss_percent=asked.maximum_loss_percent)
+
+
+def _or_none(stated: Decimal | None) -> float | None:
+    return None if stated is None else float(stated)
 
 
 def _placement(stated: InferenceWorkload) -> Placement:

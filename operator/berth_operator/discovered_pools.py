@@ -9,7 +9,7 @@ from berth_cost.gpu_catalogue import GPUSpecification
 from berth_operator.api.conditions import Reason
 from berth_operator.gpu_nodes import GPUNode, UnreadableNode, some
 from berth_operator.node_labels import SPOT_TAINTS
-from berth_operator.node_price import price_by_labels
+from berth_operator.node_price import old_price, price_by_labels, unless_too_old
 from berth_operator.stated_pools import Findings, Surroundings, by_reason, usable_where_tolerated
 from berth_operator.taints import with_gpu_toleration
 from berth_scheduler.snapshot import CapacityType, Pool, Problem, Toleration
@@ -97,9 +97,12 @@ def _pool(name: str, nodes: Sequence[GPUNode], around: Surroundings) -> Pool:
     first, found = nodes[0], Findings()
     capacity_type = first.purchase.capacity_type or CapacityType.ON_DEMAND
     tolerations = _tolerations(nodes, capacity_type)
-    price = price_by_labels(nodes, capacity_type, around.catalogues.prices)
+    listed = price_by_labels(nodes, capacity_type, around.catalogues.prices)
+    price = unless_too_old(listed, around.today, around.policy)
     if isinstance(price, Problem):
         found.problems.append(price)
+    else:
+        found.note(old_price(price, capacity_type, around.today, around.policy))
     for node in nodes:
         if node.partition.remark:
             found.remark(Reason.CONTRADICTORY_NODES, f"{some([node])}: {node.partition.remark}")

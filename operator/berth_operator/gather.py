@@ -34,7 +34,7 @@ def gather(
         time=time,
         policy=policy,
         workloads=_workloads(world, catalogues, running),
-        pools=pools_of(others, catalogues, time=time, tolerations=tolerations),
+        pools=pools_of(others, catalogues, time=time, tolerations=tolerations, policy=policy),
     )
 
 

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(error, file=sys.stderr)
         _end(UNUSABLE)
     configure_logs(settings.log)
+    for key, flagged in catalogues.prices.flagged.items():
+        log.warning("price.flagged", price=str(key), flag=flagged.flag.value, message=flagged.message)
     try:
         _end(asyncio.run(Process(settings, catalogues, Credentials(options.kubeconfig, options.context)).run()))
     except InvalidSettings as error:

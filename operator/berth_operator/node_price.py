@@ -1,11 +1,13 @@
-"""What the nodes of a pool cost by the price book, where only their labels say what they are."""
+"""What the nodes of a pool cost by the price book: by what their labels say they are, and unless it is too old."""
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 
+from berth_cost.price_age import PriceAge
 from berth_cost.price_book import Price, PriceBook, PriceMissing
 from berth_operator.api.conditions import Reason
 from berth_operator.gpu_nodes import GPUNode, some
-from berth_scheduler.snapshot import CapacityType, Problem
+from berth_scheduler.snapshot import CapacityType, Policy, Problem
 
 
 def price_by_labels(nodes: Sequence[GPUNode], capacity_type: CapacityType, book: PriceBook) -> Price | Problem:
@@ -25,6 +27,41 @@ def price_by_labels(nodes: Sequence[GPUNode], capacity_type: CapacityType, book:
         listed = "; ".join(f"{node.node.name} ${price.usd_per_node_hour}/h" for price, node in prices.items())
         return _no_price(f"its nodes cost differently ({listed}): split the pool, or set spec.price")
     return next(iter(prices))
+
+
+def unless_too_old(price: Price | Problem, today: date, policy: Policy) -> Price | Problem:
+    """``price``, or that it is older than the policy allows; in words that do not change from day to day."""
+    if isinstance(price, Problem):
+        return price
+    limit = policy.price_refused_after_days
+    if not PriceAge.of(price, today, policy.price_old_after_days, limit).refused:
+        return price
+    usd = f"${price.usd_per_node_hour}"
+    return _no_price(
+        f"the newest price known, {usd}, is of {price.date}, older than {limit} days (policy.priceRefusedAfterDays): "
+        "add a newer one to the price book, or set spec.price.usdPerNodeHour"
+    )
+
+
+def old_price(price: Price | None, capacity_type: CapacityType, today: date, policy: Policy) -> Problem | None:
+    """That the price is old, and what it may be by now, or that its date cannot be; None where all is well.
+
+    It says the same for a quarter.
+    """
+    if price is None:
+        return None
+    if not price.stated and price.date > today + timedelta(days=1):
+        message = f"its price is dated {price.date}, in the future: correct the date, or it never grows old"
+        return Problem(reason=Reason.NO_PRICE, message=message)
+    age = PriceAge.of(price, today, policy.price_old_after_days, policy.price_refused_after_days)
+    if not age.old:
+        return None
+    usd, factor = float(price.usd_per_node_hour), age.factor(spot=capacity_type is CapacityType.SPOT)
+    band = f"${usd / factor:,.4g} to ${usd * factor:,.4g}"
+    message = (
+        f"its price is of {price.date}, older than {policy.price_old_after_days} days: it may be {band} per node hour"
+    )
+    return Problem(reason=Reason.NO_PRICE, message=message)
 
 
 def _look_up(node: GPUNode, capacity_type: CapacityType, book: PriceBook) -> Price | PriceMissing:

@@ -67,7 +67,8 @@ def _priced(pool: Pool) -> Finding:
     price = f"${pool.price.usd_per_node_hour:,.4f} per node hour"
     if pool.price.source == f"GPUPool {pool.name}":
         return Finding(ConditionType.PRICED, "True", Reason.PRICE_STATED, f"{price}, as stated")
-    message = f"{price}, {pool.price.source} of {pool.price.date}"
+    old = next((each.message for each in pool.remarks if word(each.reason, Reason.PENDING) in _UNPRICED), None)
+    message = f"{price}: {old}" if old else f"{price}, {pool.price.source} of {pool.price.date}"
     return Finding(ConditionType.PRICED, "True", Reason.PRICE_FOUND, message)
 
 

@@ -350,6 +350,9 @@ def _cost(decision: Decision) -> WorkloadCost | None:
         usd_per_million_tokens=cost.usd_per_million_tokens,
         price_date=cost.price_date,
         price_source=cost.price_source,
+        usd_per_hour_low=cost.usd_per_hour_low,
+        usd_per_hour_high=cost.usd_per_hour_high,
+        price_note=cost.price_note and cost.price_note[:1024],
     )
 
 

@@ -17,12 +17,13 @@ from berth_operator.api.conditions import Reason
 from berth_operator.api.v1alpha1 import GPUPool, InvalidObject
 from berth_operator.catalogues import Catalogues
 from berth_operator.gpu_nodes import GPUNode, UnreadableNode, some
-from berth_operator.node_price import price_by_labels
+from berth_operator.node_price import old_price, price_by_labels, unless_too_old
 from berth_operator.node_shape import allocatable_shape
 from berth_operator.taints import with_gpu_toleration
-from berth_scheduler.snapshot import CapacityType, Node, NodeShape, Pool, Problem, SpotRisk, Toleration
+from berth_scheduler.snapshot import CapacityType, Node, NodeShape, Policy, Pool, Problem, SpotRisk, Toleration
 
 Value = TypeVar("Value", bound=Any)
+NO_POLICY = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,22 @@ class Surroundings:
     """Dates a stated price of an object that has no creation date."""
     tolerations: tuple[Toleration, ...] = ()
     """The platform's, which every pod of ours has beside its pool's."""
+    policy: Policy = NO_POLICY
+    """How old a price may be."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong, as it is found: ``problems`` make the pool unusable, ``remarks`` only leave nodes out."""
+    """What is wrong, as it is found: ``problems`` make the pool unusable, ``remarks`` leave nodes out or only doubt."""
 
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
 
     def problem(self, reason: Reason, message: str) -> None:
         self.problems.append(Problem(reason=reason, message=message))
+
+    def note(self, remark: Problem | None) -> None:
+        self.remarks.extend([remark] if remark is not None else [])
 
     def remark(self, reason: Reason, message: str) -> None:
         self.remarks.append(Problem(reason=reason, message=message))
@@ -289,23 +295,31 @@ def _node_shape(pool: GPUPool, nodes: Sequence[GPUNode], shape: InstanceShape | 
             cpu_cores=float(min(node.allocatable.cores for node in nodes)),
             memory_bytes=int(min(node.allocatable.memory_bytes for node in nodes)),
         )
-    return None if shape is None else allocatable_shape(shape.vcpus, shape.memory_bytes)
+    if shape is None or shape.vcpus is None or shape.memory_bytes is None:
+        return None
+    return allocatable_shape(shape.vcpus, shape.memory_bytes)
 
 
 def _price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings, found: Findings) -> Price | None:
+    price = unless_too_old(_newest_price(pool, nodes, around), around.today, around.policy)
+    if isinstance(price, Problem):
+        found.problems.append(price)
+        return None
+    found.note(old_price(price, pool.spec.capacity_type, around.today, around.policy))
+    return price
+
+
+def _newest_price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings) -> Price | Problem:
     spec, book = pool.spec, around.catalogues.prices
     if spec.price is None:
-        price = price_by_labels(nodes, spec.capacity_type, book)
-        if isinstance(price, Problem):
-            found.problems.append(price)
-            return None
-        return price
+        return price_by_labels(nodes, spec.capacity_type, book)
     if spec.price.usd_per_node_hour is not None:
         created = pool.metadata.creation_timestamp
         return Price(
             usd_per_node_hour=spec.price.usd_per_node_hour,
             source=f"GPUPool {pool.metadata.name}",
             date=created.date() if created else around.today,
+            stated=True,
         )
     looked_up = book.lookup(
         cloud=spec.price.cloud,
@@ -316,6 +330,5 @@ def _price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings, found:
         zone=spec.zones[0] if spec.zones and len(spec.zones) == 1 else None,
     )
     if isinstance(looked_up, PriceMissing):
-        found.problem(Reason.NO_PRICE, f"spec.price: {looked_up.message}")
-        return None
+        return Problem(reason=Reason.NO_PRICE, message=f"spec.price: {looked_up.message}")
     return looked_up

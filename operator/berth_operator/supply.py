@@ -10,9 +10,9 @@ from berth_operator.api.v1alpha1 import GPUPool, InvalidObject, parse_pool
 from berth_operator.catalogues import Catalogues
 from berth_operator.discovered_pools import discovered_pools, unreadable_pool
 from berth_operator.gpu_nodes import GPUNode, InstanceGPU, Purchase, UnreadableNode, read_gpu_nodes, some
-from berth_operator.stated_pools import PoolNodes, Surroundings, invalid_pool, stated_pool
+from berth_operator.stated_pools import NO_POLICY, PoolNodes, Surroundings, invalid_pool, stated_pool
 from berth_operator.world import Object, World, mapping, name_of, string_map
-from berth_scheduler.snapshot import Pool, Problem, Toleration
+from berth_scheduler.snapshot import Policy, Pool, Problem, Toleration
 
 NO_GPU_LABEL = "no label names its GPU (nvidia.com/gpu.product, say): run GPU feature discovery, or state a GPUPool"
 
@@ -53,16 +53,21 @@ class Claim:
 
 
 def pools_of(
-    world: World, catalogues: Catalogues, *, time: datetime, tolerations: Sequence[Toleration] = ()
+    world: World,
+    catalogues: Catalogues,
+    *,
+    time: datetime,
+    tolerations: Sequence[Toleration] = (),
+    policy: Policy = NO_POLICY,
 ) -> tuple[Pool, ...]:
     """All pools by name: the stated ones with the nodes they select, then what the other nodes are found to be.
 
     Every pod of ``world`` holds what it requests. ``time`` dates a stated price of a GPUPool that no server has stored
-    yet; ``tolerations`` are the platform's, which every pod of ours has.
+    yet; ``tolerations`` are the platform's, which every pod of ours has; ``policy`` says how old a price may be.
     """
     nodes, unreadable = read_gpu_nodes(world.nodes, world.pods, catalogues.gpus, _instance_gpu(catalogues))
     claims = claims_of(world.pools)
-    around = Surroundings(catalogues, time.date(), tuple(tolerations))
+    around = Surroundings(catalogues, time.date(), tuple(tolerations), policy)
     owned = _share_out([*nodes, *unreadable], claims)
     pools = [
         _stated(claim, PoolNodes.of(owned[claim.name]), _overlap(claim, claims, owned), around) for claim in claims

@@ -9,6 +9,7 @@ from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
 from berth_scheduler.capacity import Reach, Room, millicores_of
 from berth_scheduler.cost import usd_per_month
+from berth_scheduler.crew import Crew
 from berth_scheduler.decision import Constraint
 from berth_scheduler.groups import replicas_for
 from berth_scheduler.incumbent import Continuation, Incumbent, continue_in_place, settle_in_place
@@ -77,7 +78,8 @@ def bid_for(found: Survey, index: int, option: int, room: Room, *, in_place: boo
     demand = demand_of(found, option)
     incumbent = found.incumbents.get(index)
     if in_place and incumbent is not None and _carries(found, index, option):
-        continued = continue_in_place(found.workloads[index], incumbent, demand.replicas, found.supply, room)
+        crew = Crew(demand.replicas, demand.steady)
+        continued = continue_in_place(found.workloads[index], incumbent, crew, found.supply, room)
         wanted = set(offers_of(found, option))
         if continued is not None and continued.usd_per_hour is not None and continued.offers <= wanted:
             return Bid(option, demand, None, continued)
@@ -88,7 +90,7 @@ def bid_for(found: Survey, index: int, option: int, room: Room, *, in_place: boo
 def _carries(found: Survey, index: int, option: int) -> bool:
     """Whether the batching that runs needs no more replicas than the best of the grid."""
     row = found.incumbent_rows.get(index)
-    return row is not None and replicas_of_row(found, index, row) <= found.options.each[option].replicas
+    return row is not None and replicas_of_row(found, index, row) <= int(found.options.needed[option])
 
 
 def _why_not(found: Survey, index: int, option: int, bid: Bid | Shortage) -> Lost | None:
@@ -167,13 +169,17 @@ def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, i
 
 def replicas_of_row(found: Survey, index: int, row: int) -> float:
     """Replicas that a workload needs if it is batched like this row; inf where that carries nothing."""
-    workload = found.workloads[index]
-    answer = replicas_for(
-        np.array([workload.traffic.requests_per_second]),
-        found.sizing.requests_per_second[row : row + 1],
-        np.array([workload.minimum_replicas], dtype=np.float64),
-    )
-    return float(answer[0])
+    return max(_carrying(found, index, row), float(found.workloads[index].minimum_replicas))
+
+
+def carrying_of_row(found: Survey, index: int, row: int) -> int:
+    """Replicas that carry the rate if batched like this row; more than any workload may have where nothing does."""
+    return int(min(_carrying(found, index, row), 10**6))
+
+
+def _carrying(found: Survey, index: int, row: int) -> float:
+    rate = np.array([found.workloads[index].traffic.requests_per_second])
+    return float(replicas_for(rate, found.sizing.requests_per_second[row : row + 1], np.ones(1))[0])
 
 
 def option_like(found: Survey, index: int, incumbent: Incumbent) -> int | None:

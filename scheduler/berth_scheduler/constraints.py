@@ -207,6 +207,17 @@ def replicas_suffice(matter: Matter) -> Check:
 # --- is there room, bought as the workload wants -------------------------------------------------------------------
 
 
+def availability_is_reached(matter: Matter, groups: Groups) -> Check:
+    """Percent of the time with enough replicas, of the best crew within the bounds, against what is asked; of spot that
+    the best crew has none of, what it would be with as much of it as its share allows."""
+    lots = matter.lots
+    asked = np.array([_or_nan(one.availability_percent) for one in lots.workloads])[lots.workload]
+    reached, unguarded = groups.availability[groups.of_lot], groups.unguarded[groups.of_lot]
+    left_out = lots.supply.spot[lots.offer] & (groups.steady >= groups.replicas)[groups.of_lot] & (unguarded < asked)
+    out_of_reach = reached < asked
+    return Check(~out_of_reach & ~left_out, np.where(out_of_reach, reached, unguarded), asked)
+
+
 def spot_share_is_kept(matter: Matter, groups: Groups) -> Check:
     """Share of spot replicas if all went there, in percent, against what share and base leave of them.
 
@@ -257,6 +268,7 @@ FITNESS_CHECKS: tuple[tuple[Constraint, Callable[[Matter], Check]], ...] = (
 )
 
 ROOM_CHECKS: tuple[tuple[Constraint, Callable[[Matter, Groups], Check]], ...] = (
+    (Constraint.AVAILABILITY, availability_is_reached),
     (Constraint.SPOT_SHARE, spot_share_is_kept),
     (Constraint.CAPACITY, pools_have_room),
 )
@@ -301,6 +313,10 @@ def _table_by(
             found = known[key(workload)] = row(workload)
         table[index, :width] = found
     return table
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _matrix(rows: list[list[bool]]) -> Booleans:

@@ -4,14 +4,18 @@ A workload pays its share of each node, by GPU or by MIG slice (:func:`berth_sch
 started node leaves unused is nobody's and shows in the totals as idle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+from berth_cost.availability import effective_usd_per_hour
+from berth_cost.price_age import PriceAge
 from berth_cost.rounding import significant_number
 from berth_scheduler.capacity import Room
+from berth_scheduler.crew import interruptions_of
 from berth_scheduler.decision import Cost, Totals
-from berth_scheduler.snapshot import Berth, Policy, Pool, Workload
+from berth_scheduler.snapshot import Berth, CapacityType, Policy, Pool, Workload
 from berth_scheduler.supply import Supply, slice_shares
 
 _CENTS = 2
@@ -44,13 +48,54 @@ def cost_of(
     tokens = Fraction(given.mean if given else 0) + Fraction(made.mean if made else 0)
     pools = {pool.name: pool for pool in supply.pools}
     prices = [price for berth in berths if (price := pools[berth.pool].price) is not None]
+    wasted = _wasted_usd_per_hour(berths, pools)
     return Cost(
         usd_per_hour=money(usd_per_hour),
         usd_per_month=money(usd_per_month(usd_per_hour, policy)),
+        effective_usd_per_hour=money(usd_per_hour + Fraction(wasted)) if wasted else None,
         usd_per_million_requests=money(per_request * 10**6),
         usd_per_million_tokens=money(per_request / tokens * 10**6) if tokens else None,
         price_date=min((price.date for price in prices), default=None),
         price_source=", ".join(sorted({price.source for price in prices})) or None,
+    )
+
+
+def _wasted_usd_per_hour(berths: Sequence[Berth], pools: Mapping[str, Pool]) -> float:
+    """What is paid for starts after interruptions: price × interruptions × start-up of everything on spot."""
+    wasted = 0.0
+    for berth in berths:
+        pool = pools[berth.pool]
+        if berth.capacity_type is CapacityType.SPOT and pool.price is not None:
+            usd = float(pool.price.usd_per_node_hour) / pool.gpus_per_node * berth.gpus_per_replica * berth.replicas
+            wasted += effective_usd_per_hour(usd, *interruptions_of(pool)) - usd
+    return significant_number(wasted)
+
+
+def with_price_age(cost: Cost, berths: Sequence[Berth], supply: Supply, policy: Policy, today: date) -> Cost:
+    """With the band that old prices leave, and which they are; as it was where none is old."""
+    pools = {pool.name: pool for pool in supply.pools}
+    nominal = low = high = 0.0
+    old: dict[str, date] = {}
+    for berth in berths:
+        pool = pools[berth.pool]
+        if pool.price is None:
+            return cost
+        age = PriceAge.of(pool.price, today, policy.price_old_after_days, policy.price_refused_after_days)
+        factor = age.factor(spot=pool.capacity_type is CapacityType.SPOT)
+        usd = float(pool.price.usd_per_node_hour) / pool.gpus_per_node * berth.gpus_per_replica * berth.replicas
+        nominal, low, high = nominal + usd, low + usd / factor, high + usd * factor
+        if age.old:
+            old[pool.name] = pool.price.date
+    if not old:
+        return cost
+    usd_per_hour = Fraction(cost.usd_per_hour)
+    dated = ", ".join(f"{name} of {day}" for name, day in sorted(old.items()))
+    return cost.model_copy(
+        update={
+            "usd_per_hour_low": money(usd_per_hour * Fraction(low / nominal)),
+            "usd_per_hour_high": money(usd_per_hour * Fraction(high / nominal)),
+            "price_note": f"prices older than {policy.price_old_after_days} days: {dated}",
+        }
     )
 
 
@@ -60,10 +105,11 @@ def totals_of(placed: Sequence[tuple[tuple[Berth, ...], Fraction | None]], suppl
     for berths, _ in placed:
         for berth in berths:
             gpus[berth.pool] = gpus.get(berth.pool, 0.0) + berth.gpus_per_replica * berth.replicas
-    idle = sum((_idle_usd_per_hour(pool, index, room) for index, pool in enumerate(supply.pools)), Fraction(0))
+    by_pool = {pool.name: _idle_usd_per_hour(pool, index, room) for index, pool in enumerate(supply.pools)}
     return Totals(
         usd_per_hour=money(sum((usd for _, usd in placed if usd is not None), Fraction(0))),
-        idle_usd_per_hour=money(idle),
+        idle_usd_per_hour=money(sum(by_pool.values(), Fraction(0))),
+        idle_usd_per_hour_by_pool={name: money(usd) for name, usd in sorted(by_pool.items()) if usd},
         gpus_by_pool={name: significant_number(gpus[name]) for name in sorted(gpus)},
     )
 

@@ -3,7 +3,9 @@
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from berth_cost.case import Prediction
 from berth_cost.record import Record
@@ -28,6 +30,7 @@ class Constraint(StrEnum):
     CONTEXT = "context"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    AVAILABILITY = "availability"
     SPOT_SHARE = "spot-share"
     CAPACITY = "capacity"
     BUDGET = "budget"
@@ -74,11 +77,18 @@ class Rejection(Record):
 class Cost(Record):
     usd_per_hour: Decimal
     usd_per_month: Decimal
+    effective_usd_per_hour: Decimal | None = None
+    """With the starts that interruptions of spot waste; None without spot. What is billed is ``usd_per_hour``."""
     usd_per_million_requests: Decimal | None = None
     usd_per_million_tokens: Decimal | None = None
     price_date: date | None = None
     """The oldest among the prices used."""
     price_source: str | None = None
+    usd_per_hour_low: Decimal | None = None
+    """With ``usd_per_hour_high`` the band that old prices leave; None where no price is old."""
+    usd_per_hour_high: Decimal | None = None
+    price_note: str | None = None
+    """Which prices are old. It changes with the quarters of their age, not with the days."""
 
 
 class Alternative(Record):
@@ -119,6 +129,8 @@ class Decision(Record):
     waiting_for_capacity: bool = False
     """Not placed, but only because capacity is short now: it may come right by itself."""
     prediction: Prediction | None = None
+    availability_percent: float | None = None
+    """How often enough replicas stand; None where ``objectives.availabilityPercent`` asks for nothing."""
     cost: Cost | None = None
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Rejection, ...] = ()
@@ -131,6 +143,8 @@ class Totals(Record):
     idle_usd_per_hour: Decimal
     """What started nodes cost beyond the shares that workloads use."""
     gpus_by_pool: dict[str, float]
+    idle_usd_per_hour_by_pool: Annotated[dict[str, Decimal], Field(exclude=True)] = {}
+    """What is idle, by pool where there is any: for whoever charges it to somebody; not part of the documented JSON."""
 
 
 class Plan(Record):

@@ -17,6 +17,7 @@ from berth_scheduler.wording import (
     model_metric,
     number,
     objective_name,
+    percent,
 )
 
 
@@ -132,7 +133,14 @@ def _headline(decision: Decision) -> str:
 def _price(cost: Cost | None) -> str:
     if cost is None:
         return "its price is not known"
-    parts = [f"{dollars(cost.usd_per_hour)}/h", f"{dollars(cost.usd_per_month)}/month"]
+    hourly = f"{dollars(cost.usd_per_hour)}/h"
+    if cost.usd_per_hour_low is not None and cost.usd_per_hour_high is not None:
+        hourly += (
+            f" ({dollars(cost.usd_per_hour_low).removeprefix('$')}–{dollars(cost.usd_per_hour_high).removeprefix('$')})"
+        )
+    parts = [hourly, f"{dollars(cost.usd_per_month)}/month"]
+    if cost.effective_usd_per_hour is not None:
+        parts[0] += f" ({dollars(cost.effective_usd_per_hour)} with what interruptions waste)"
     if cost.usd_per_million_requests is not None:
         parts.append(f"{dollars(cost.usd_per_million_requests)} per million requests")
     if cost.usd_per_million_tokens is not None:
@@ -141,6 +149,13 @@ def _price(cost: Cost | None) -> str:
 
 
 def _next_step(decision: Decision) -> str | None:
+    step = _what_to_do(decision)
+    note = decision.cost.price_note if decision.cost else None
+    doubt = f"The band of the cost is for {note}." if note else None
+    return " ".join(sentence for sentence in (step, doubt) if sentence) or None
+
+
+def _what_to_do(decision: Decision) -> str | None:
     if decision.transition in (Transition.WAIT, Transition.RECREATE):
         return decision.message[:1].upper() + decision.message[1:] + "."
     cheaper = [one for one in decision.alternatives if one.lost_by is Constraint.KEPT]
@@ -158,6 +173,8 @@ def _asked(workload: Workload) -> Iterator[ObjectiveLine]:
         yield ObjectiveLine(name=objective_name(ask.metric, ask.statistic), asked=f"≤ {duration(ask.limit_seconds)}")
     if workload.quality is not None:
         yield ObjectiveLine(name=f"quality {workload.quality.metric}", asked=_asked_quality(workload))
+    if workload.availability_percent is not None:
+        yield ObjectiveLine(name="availability", asked=f"≥ {percent(workload.availability_percent)}")
     yield ObjectiveLine(name="throughput", asked=f"{number(workload.traffic.requests_per_second, 4)}/s")
     if workload.budget_usd_per_month is not None:
         yield ObjectiveLine(name="budget", asked=f"≤ {dollars(workload.budget_usd_per_month)}/month")
@@ -175,6 +192,8 @@ def _answers(decision: Decision, workload: Workload) -> Iterator[dict[str, objec
         yield _latency(prediction, model_metric(workload, ask.metric), ask.statistic, ask.limit_seconds)
     if workload.quality is not None:
         yield _quality(decision, workload)
+    if workload.availability_percent is not None:
+        yield _availability(decision, workload.availability_percent)
     yield _throughput(prediction, workload)
     if workload.budget_usd_per_month is not None:
         yield _budget(decision.cost, workload.budget_usd_per_month)
@@ -209,6 +228,16 @@ def _quality(decision: Decision, workload: Workload) -> dict[str, object]:
         return {}
     holds = quality.score >= least_score(workload)
     return {"predicted": str(quality.score), "evidence": quality.evidence.lower(), "holds": holds}
+
+
+def _availability(decision: Decision, asked: float) -> dict[str, object]:
+    if decision.availability_percent is None:
+        return {}
+    return {
+        "predicted": percent(decision.availability_percent),
+        "evidence": "failure rates",
+        "holds": decision.availability_percent >= asked,
+    }
 
 
 def _throughput(prediction: Prediction | None, workload: Workload) -> dict[str, object]:

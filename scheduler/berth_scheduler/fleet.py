@@ -12,10 +12,21 @@ from fractions import Fraction
 
 import numpy as np
 
-from berth_scheduler.bid import Bid, Lost, berths_of, best_bid, hold, offers_of, option_like, replicas_of_row
+from berth_scheduler.bid import (
+    Bid,
+    Lost,
+    berths_of,
+    best_bid,
+    carrying_of_row,
+    hold,
+    offers_of,
+    option_like,
+    replicas_of_row,
+)
 from berth_scheduler.capacity import Room
+from berth_scheduler.crew import standing_percent
 from berth_scheduler.decision import Constraint, Transition
-from berth_scheduler.incumbent import Incumbent, continue_in_place, settle_in_place
+from berth_scheduler.incumbent import Incumbent, continue_in_place, crew_in_place, settle_in_place
 from berth_scheduler.rank import regret
 from berth_scheduler.snapshot import Berth, Workload
 from berth_scheduler.survey import Survey
@@ -31,6 +42,7 @@ class Choice:
     usd_per_hour: Fraction | None
     transition: Transition
     kept: bool
+    availability_percent: float | None = None
     sustained: bool = True
     """Whether the model says that the replicas carry the rate inside the objectives; a kept berth may not."""
 
@@ -81,7 +93,9 @@ def _keep(found: Survey, index: int, incumbent: Incumbent, room: Room) -> Choice
     running = sum(one.berth.replicas for one in incumbent.running.berths)
     replicas = int(needed) if np.isfinite(needed) else max(running, workload.minimum_replicas)
     replicas = min(replicas, workload.maximum_replicas)
-    continued = continue_in_place(workload, incumbent, replicas, found.supply, room)
+    carrying = min(carrying_of_row(found, index, row), replicas) if row is not None else replicas
+    crew = crew_in_place(workload, incumbent, carrying, replicas, found.supply)
+    continued = continue_in_place(workload, incumbent, crew, found.supply, room)
     if continued is None:
         return None
     settle_in_place(workload, incumbent, continued, found.supply, room)
@@ -94,6 +108,9 @@ def _keep(found: Survey, index: int, incumbent: Incumbent, room: Room) -> Choice
         usd_per_hour=continued.usd_per_hour,
         transition=Transition.SWITCH if another_serves else Transition.NONE,
         kept=True,
+        availability_percent=standing_percent(
+            workload, carrying, continued.replicas, incumbent.berth.tensor_parallel, found.supply
+        ),
         sustained=row is None or replicas >= needed,
     )
 
@@ -149,4 +166,11 @@ def choice_of(found: Survey, index: int, bid: Bid, transition: Transition) -> Ch
         usd_per_hour=bid.usd_per_hour,
         transition=transition,
         kept=False,
+        availability_percent=standing_percent(
+            found.workloads[index],
+            int(found.options.carrying[bid.option]),
+            bid.replicas,
+            found.options.each[bid.option].tensor_parallel,
+            found.supply,
+        ),
     )

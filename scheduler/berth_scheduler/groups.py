@@ -1,6 +1,6 @@
 """Lots sized and seen together: how many replicas, and the pools between which they may be split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from berth_cost.rounding import significant
 from berth_scheduler.candidates import Lots
 from berth_scheduler.capacity import NO_SLOTS, Reach, Room, Slots, need_of
+from berth_scheduler.crew import Crew, berthing_of, crew_of
 from berth_scheduler.sizing import Sizing
-from berth_scheduler.snapshot import CapacityType, Variant, Workload
+from berth_scheduler.snapshot import CapacityType, Variant
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -40,10 +41,16 @@ class Matter:
 def replicas_of_lots(matter: Matter) -> Floats:
     """Replicas by lot (lots,): what the rate needs, at least the minimum; inf where none sustains any rate."""
     lots = matter.lots
+    least = np.array([workload.minimum_replicas for workload in lots.workloads], dtype=np.float64)[lots.workload]
+    return np.maximum(carrying_replicas(matter), least)
+
+
+def carrying_replicas(matter: Matter) -> Floats:
+    """Replicas by lot (lots,) that carry the rate, at least one; inf where none sustains any rate."""
+    lots = matter.lots
     best = np.append(matter.sizing.best_requests_per_second, 0.0)[matter.cell]
     rate = np.array([workload.traffic.requests_per_second for workload in lots.workloads])[lots.workload]
-    least = np.array([workload.minimum_replicas for workload in lots.workloads], dtype=np.float64)[lots.workload]
-    return replicas_for(rate, best, least)
+    return replicas_for(rate, best, np.ones(len(lots)))
 
 
 def replicas_for(rate: Floats, sustainable: Floats, least: Floats) -> Floats:
@@ -59,15 +66,22 @@ class Groups:
     """Lots that differ only in the offer's pool: (workload, variant, shape, tensor parallel).
 
     Arrays over lots: ``of_lot`` (the group), ``counts`` (still passing), ``slots`` (replicas that fit there),
-    ``single_node``. Arrays over groups: ``replicas`` needed, and ``steady``: how many of them may not be spot.
+    ``single_node``. Arrays over groups: ``carrying``: replicas that carry the rate; ``needed``: those, at least
+    the minimum; ``replicas``: with spares, and ``steady``: how many of them may not be spot; ``availability``: percent
+    of the time with enough of them to carry the rate, nan where nothing is asked; ``unguarded``: without spares and
+    with as much spot as its share allows.
     """
 
     of_lot: Integers
     counts: Booleans
     slots: Integers
     single_node: Booleans
+    carrying: Floats
+    needed: Floats
     replicas: Floats
     steady: Floats
+    availability: Floats
+    unguarded: Floats
 
     def sum(self, values: Floats) -> Floats:
         """Over the passing lots of each group (groups,)."""
@@ -82,13 +96,52 @@ def groups_of(matter: Matter, passes: Booleans) -> Groups:
     lots = matter.lots
     of_lot = group_of_lot(lots)
     count = int(of_lot.max(initial=-1)) + 1
-    replicas, steady = np.zeros(count), np.zeros(count)
-    needed = replicas_of_lots(matter)
-    # Lots of a group that were never sized (their pool is not wanted, say) know no number.
-    np.maximum.at(replicas, of_lot, np.where(np.isfinite(needed), needed, 0.0))
-    steady[of_lot] = steady_replicas(lots, replicas[of_lot])
+    needed, steady = _of_groups(replicas_of_lots(matter), of_lot, count), np.zeros(count)
+    carrying = _of_groups(carrying_replicas(matter), of_lot, count)
+    steady[of_lot] = steady_replicas(lots, needed[of_lot])
+    replicas, availability, unguarded = needed.copy(), np.full(count, np.nan), np.full(count, np.nan)
+    for group, crew in _crews(lots, of_lot, passes, carrying, needed):
+        availability[group] = np.nan if crew.availability_percent is None else crew.availability_percent
+        unguarded[group] = np.nan if crew.unguarded_percent is None else crew.unguarded_percent
+        if crew.replicas:
+            replicas[group], steady[group] = crew.replicas, crew.steady
     single = np.array([variant.access.single_node for variant in matter.variants.distinct], dtype=np.bool_)
-    return Groups(of_lot, passes, _slots(matter, passes), single[matter.variants.of_lot], replicas, steady)
+    return Groups(
+        of_lot=of_lot,
+        counts=passes,
+        slots=_slots(matter, passes),
+        single_node=single[matter.variants.of_lot],
+        carrying=carrying,
+        needed=needed,
+        replicas=replicas,
+        steady=steady,
+        availability=availability,
+        unguarded=unguarded,
+    )
+
+
+def _of_groups(replicas: Floats, of_lot: Integers, count: int) -> Floats:
+    """The number of each group's lots. Lots that were never sized (their pool is not wanted, say) know none."""
+    of_group = np.zeros(count)
+    np.maximum.at(of_group, of_lot, np.where(np.isfinite(replicas), replicas, 0.0))
+    return of_group
+
+
+def _crews(
+    lots: Lots, of_lot: Integers, passes: Booleans, carrying: Floats, needed: Floats
+) -> Iterator[tuple[int, Crew]]:
+    """The crew of every group whose workload asks for availability."""
+    asks = np.array([one.availability_percent is not None for one in lots.workloads], dtype=np.bool_)
+    mine = np.flatnonzero(passes & asks[lots.workload])
+    mine = mine[np.argsort(of_lot[mine], kind="stable")]
+    groups, starts = np.unique(of_lot[mine], return_index=True)
+    stops = np.append(starts, len(mine))[1:]
+    for group, start, stop in zip(groups.tolist(), starts, stops, strict=True):
+        members = mine[start:stop]
+        workload = lots.workloads[int(lots.workload[members[0]])]
+        offers = lots.offer[members].tolist()
+        berthing = berthing_of(lots.supply, offers, int(lots.tensor_parallel[members[0]]))
+        yield group, crew_of(workload, int(carrying[group]), int(needed[group]), berthing)
 
 
 def group_of_lot(lots: Lots) -> Integers:
@@ -100,21 +153,13 @@ def group_of_lot(lots: Lots) -> Integers:
 
 
 def steady_replicas(lots: Lots, replicas: Floats) -> Floats:
-    """How many of the replicas may not be spot (lots,): the base, and what the share leaves, where spot is allowed."""
+    """The form of :func:`berth_scheduler.crew.steady_of` for all lots at once (lots,)."""
     allowed = np.array([CapacityType.SPOT in one.placement.capacity_types for one in lots.workloads], dtype=np.bool_)
     share = np.array([one.spot.maximum_share_percent for one in lots.workloads])[lots.workload]
     base = np.array([one.spot.on_demand_base for one in lots.workloads], dtype=np.float64)[lots.workload]
     most_spot = np.floor(significant(replicas * share / 100))
     steady = np.minimum(np.maximum(base, replicas - most_spot), replicas)
     return np.where(allowed[lots.workload], steady, replicas)
-
-
-def steady_of(workload: Workload, replicas: int) -> int:
-    """The scalar form of :func:`steady_replicas`."""
-    if CapacityType.SPOT not in workload.placement.capacity_types:
-        return replicas
-    most_spot = int(np.floor(significant(replicas * workload.spot.maximum_share_percent / 100)))
-    return min(max(workload.spot.on_demand_base, replicas - most_spot), replicas)
 
 
 def _slots(matter: Matter, passes: Booleans) -> Integers:

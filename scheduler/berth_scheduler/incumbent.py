@@ -1,13 +1,13 @@
 """What runs: which revision stays, which nodes its pods hold, and how its replicas follow the rate in place."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
 from berth_scheduler.capacity import Holding, Reach, Room, millicores_of
-from berth_scheduler.groups import steady_of
+from berth_scheduler.crew import Crew, berthing_of, crew_of
 from berth_scheduler.snapshot import Berth, Running, RunningBerth, Workload
 from berth_scheduler.supply import NO_SHAPE, Supply
 
@@ -163,15 +163,15 @@ class Continuation:
 
 
 def continue_in_place(
-    workload: Workload, incumbent: Incumbent, replicas: int, supply: Supply, room: Room
+    workload: Workload, incumbent: Incumbent, crew: Crew, supply: Supply, room: Room
 ) -> Continuation | None:
-    """Spread ``replicas`` over the berths that run, moving as little as can be.
+    """Spread the replicas of a crew over the berths that run, moving as little as can be.
 
     Growth goes to the berths that there are, then to other pools of the same shape. Spot beyond its share goes
     first, then the dearest. None where there is no room: the capacity is gone.
     """
     counts = _held(workload, incumbent, supply, room)
-    steady = steady_of(workload, replicas)
+    replicas, steady = crew.replicas, crew.steady
     _shrink(counts, replicas, steady, supply)
     steady_now = sum(count for offer, count in counts.items() if not supply.offers[offer].spot)
     missing = replicas - sum(counts.values())
@@ -250,8 +250,16 @@ def _beside_the_others(workload: Workload, incumbent: Incumbent, demand: Demand,
     return replace(demand, reach=replace(demand.reach, node=node))
 
 
+def crew_in_place(workload: Workload, incumbent: Incumbent, carrying: int, needed: int, supply: Supply) -> Crew:
+    """The crew of at least ``needed`` replicas, of which ``carrying`` do, on what runs and on pools of its shape."""
+    _, allowed = _pools_to_grow_in(workload, incumbent, {}, supply)
+    held = [offer for offer in incumbent.offers if offer is not None]
+    berthing = berthing_of(supply, sorted({*allowed, *held}), incumbent.berth.tensor_parallel)
+    return crew_of(workload, carrying, needed, berthing)
+
+
 def _pools_to_grow_in(
-    workload: Workload, incumbent: Incumbent, counts: dict[int, int], supply: Supply
+    workload: Workload, incumbent: Incumbent, counts: Mapping[int, int], supply: Supply
 ) -> tuple[list[int], list[int]]:
     """Offers of the shape that the workload may use: where it runs, and anywhere."""
     allowed = [

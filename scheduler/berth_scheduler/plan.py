@@ -8,7 +8,7 @@ import numpy as np
 from berth_cost.case import Prediction
 from berth_scheduler import verdict
 from berth_scheduler.capacity import Room
-from berth_scheduler.cost import totals_of
+from berth_scheduler.cost import totals_of, with_price_age
 from berth_scheduler.decision import Alternative, Decision, Plan, Verdict
 from berth_scheduler.fleet import FleetPlan, plan_fleet
 from berth_scheduler.incumbent import hold_running
@@ -17,7 +17,7 @@ from berth_scheduler.rejection_words import rejections_of
 from berth_scheduler.relaxation import relaxations
 from berth_scheduler.runner_up import runners_up
 from berth_scheduler.snapshot import Berth, Problem, Snapshot, Workload
-from berth_scheduler.supply import supply_of
+from berth_scheduler.supply import Supply, supply_of
 from berth_scheduler.survey import Survey, survey
 from berth_scheduler.verdict import Evidence
 
@@ -50,9 +50,17 @@ def plan(snapshot: Snapshot) -> Plan:
         placed = [(choice.berths, choice.usd_per_hour) for _, choice in sorted(fleet.choices.items())]
     return Plan(
         time=snapshot.time,
-        decisions=tuple(decisions[workload.key] for workload in workloads),
+        decisions=tuple(_dated(decisions[workload.key], supply, snapshot) for workload in workloads),
         totals=totals_of(placed, supply, room),
     )
+
+
+def _dated(decision: Decision, supply: Supply, snapshot: Snapshot) -> Decision:
+    """With what the age of its prices means for its cost."""
+    if decision.cost is None:
+        return decision
+    cost = with_price_age(decision.cost, decision.berths, supply, snapshot.policy, snapshot.time.date())
+    return decision.model_copy(update={"cost": cost})
 
 
 def _problem(workload: Workload) -> Problem | None:

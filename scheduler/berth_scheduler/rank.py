@@ -55,6 +55,10 @@ class Options:
     first: Integers
     workload: Integers
     cell: Integers
+    carrying: Integers
+    """Replicas that carry the rate."""
+    needed: Integers
+    """Those, at least the minimum; without spares."""
     replicas: Integers
     bound_usd_per_hour: Floats
     first_lot: Integers
@@ -104,6 +108,8 @@ def rank(lots: Lots, groups: Groups, cell: Integers) -> Options:
         first=np.searchsorted(workload, np.arange(len(lots.workloads) + 1)),
         workload=workload,
         cell=cell[chosen],
+        carrying=groups.carrying[group[order]].astype(np.int64),
+        needed=groups.needed[group[order]].astype(np.int64),
         replicas=replicas,
         bound_usd_per_hour=bound,
         first_lot=first_lot.astype(np.int64),
@@ -159,8 +165,8 @@ def regret(options: Options, workload: int) -> float:
 def batching_rows(found: Options, lots: Lots, sizing: Sizing) -> Integers:
     """The sizing row that batches each option (options,).
 
-    Of the rows of its cell that carry the rate on the option's replicas, those within the knee of the best; of these
-    the fewest instances, then the smallest batch, which is the order in which a cell's rows lie.
+    Of the rows of its cell that carry the rate on the option's replicas, spares aside, those within the knee of the
+    best; of these the fewest instances, then the smallest batch, which is the order in which a cell's rows lie.
     """
     rate = np.array([workload.traffic.requests_per_second for workload in lots.workloads])[found.workload]
     least = np.array([workload.minimum_replicas for workload in lots.workloads], dtype=np.float64)[found.workload]
@@ -168,7 +174,7 @@ def batching_rows(found: Options, lots: Lots, sizing: Sizing) -> Integers:
     option, place = ragged(sizing.rows.first[found.cell + 1] - first)
     row = first[option] + place
     sustainable = sizing.requests_per_second[row]
-    enough = replicas_for(rate[option], sustainable, least[option]) <= found.replicas[option]
+    enough = replicas_for(rate[option], sustainable, least[option]) <= found.needed[option]
     within = enough & (sustainable >= KNEE * sizing.best_requests_per_second[found.cell][option])
     chosen = np.flatnonzero(within)
     _, first_within = np.unique(option[chosen], return_index=True)

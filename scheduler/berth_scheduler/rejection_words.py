@@ -24,6 +24,7 @@ from berth_scheduler.wording import (
     model_metric,
     number,
     objective_name,
+    percent,
     plural,
     unit_name,
 )
@@ -287,6 +288,15 @@ def _throughput(missed: Missed) -> Told:
     return Told(f"{load} is too much: it needs {needed} (replicas.maximum)")
 
 
+def _availability(missed: Missed) -> Told:
+    value, limit = missed.miss.value, missed.miss.limit
+    stand = f"enough replicas stand {percent(value)} < {percent(limit)} of the time with"
+    if missed.found.groups.availability[missed.found.groups.of_lot[missed.miss.lot]] >= limit:
+        return Told(f"{stand} spot up to its share; steady ones cost less than the spares that it needs")
+    most = plural(missed.workload.maximum_replicas, "replica")
+    return Told(f"{stand} ≤ {most} (replicas.maximum): allow steadier capacity types, or more replicas")
+
+
 def _spot_share(missed: Missed) -> Told:
     spot, allowed = missed.workload.spot, missed.workload.placement.capacity_types
     if all(kind is CapacityType.SPOT for kind in allowed):
@@ -327,6 +337,7 @@ MESSAGES: dict[Constraint, Callable[[Missed], Told]] = {
     Constraint.CONTEXT: _context,
     Constraint.LATENCY: _latency,
     Constraint.THROUGHPUT: _throughput,
+    Constraint.AVAILABILITY: _availability,
     Constraint.SPOT_SHARE: _spot_share,
     Constraint.CAPACITY: _capacity,
     Constraint.BUDGET: _budget,

@@ -219,6 +219,15 @@ def _spot_share(index: int, workload: Workload) -> list[WhatIf]:
     return [_what_if(index, Constraint.SPOT_SHARE, workload, change, spot=spot)]
 
 
+def _availability(index: int, workload: Workload) -> list[WhatIf]:
+    """With spares beyond the maximum; steadier capacity types are asked about by :func:`_capacity_types`."""
+
+    def change(berths: Result, _: Decimal) -> str:
+        return f"replicas.maximum ≥ {sum(berth.replicas for berth in berths)}"
+
+    return [_what_if(index, Constraint.AVAILABILITY, workload, change, maximum_replicas=MANY_REPLICAS)]
+
+
 def _sharing(index: int, workload: Workload) -> list[WhatIf]:
     def change(berths: Result, _: Decimal) -> str:
         return f"placement.sharing: allow {berths[0].sharing.value}"
@@ -257,6 +266,7 @@ RELAXATIONS: tuple[tuple[Constraint, Callable[[int, Workload], list[WhatIf]]], .
     (Constraint.THROUGHPUT, _replicas),
     (Constraint.GPU, _gpus),
     (Constraint.CAPACITY_TYPE, _capacity_types),
+    (Constraint.AVAILABILITY, _availability),
     (Constraint.SPOT_SHARE, _spot_share),
     (Constraint.SHARING, _sharing),
     (Constraint.QUALITY, _quality),

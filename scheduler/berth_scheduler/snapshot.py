@@ -6,7 +6,9 @@ A snapshot is one JSON file; planning it again gives the same plan, bit for bit.
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from berth_cost.case import MeasuredPoint, Model
 from berth_cost.gpu_catalogue import GPUSpecification
@@ -170,6 +172,8 @@ class Workload(Record):
     traffic: Traffic
     latency: tuple[LatencyObjective, ...] = ()
     quality: QualityObjective | None = None
+    availability_percent: float | None = None
+    """Of the time with enough replicas for the rate."""
     placement: Placement = Placement()
     priority: int = 0
     minimum_replicas: int = 1
@@ -261,6 +265,11 @@ class Policy(Record):
     memory_margin_percent: float = 5.0
     """Kept free of GPU memory: a prediction that is a little low must not become an out-of-memory kill."""
     hours_per_month: Decimal = Decimal(730)
+    price_old_after_days: Annotated[int, Field(ge=1)] = 180
+    """A price of the book that is older stands in a band, which widens with every quarter of its age, and its costs
+    say so. Shorter doubts list prices that have not moved for a year; longer trusts spot prices that moved long ago."""
+    price_refused_after_days: Annotated[int, Field(ge=1)] | None = 730
+    """A price that is older is none: its pool is not priced, and nothing is planned on it. ``null`` refuses none."""
 
 
 class Snapshot(Record):

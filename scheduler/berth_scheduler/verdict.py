@@ -19,11 +19,17 @@ from berth_scheduler.wording import (
     model_metric,
     number,
     objective_name,
+    percent,
     plural,
     shortened,
 )
 
-NOT_HASHED = {"prediction": True, "cost": {"price_date"}, "decision_hash": True}
+NOT_HASHED = {
+    "prediction": True,
+    "availability_percent": True,
+    "cost": {"price_date", "effective_usd_per_hour", "usd_per_hour_low", "usd_per_hour_high", "price_note"},
+    "decision_hash": True,
+}
 HASH_CHARACTERS = 16
 
 
@@ -73,6 +79,7 @@ def placed(found: Survey, index: int, choice: Choice, evidence: Evidence) -> Dec
             transition=choice.transition,
             kept=choice.kept,
             prediction=evidence.prediction,
+            availability_percent=choice.availability_percent,
             cost=cost,
             alternatives=evidence.alternatives,
             rejected=evidence.rejected,
@@ -104,7 +111,7 @@ def unplaced(found: Survey, index: int, plan: FleetPlan, evidence: Evidence) -> 
 
 
 def sealed(decision: Decision) -> Decision:
-    """With its hash: of everything but the prediction, the price's date and the hash itself."""
+    """With its hash: of everything but the prediction, the age of prices and the hash itself."""
     content = decision.model_dump_json(exclude=NOT_HASHED)  # type: ignore[arg-type]
     digest = hashlib.sha256(content.encode()).hexdigest()[:HASH_CHARACTERS]
     return decision.model_copy(update={"decision_hash": digest})
@@ -206,6 +213,7 @@ def _asked(workload: Workload, nearest: Rejection) -> str:
         Constraint.MEMORY: "the model does not fit into the memory of any allowed GPU",
         Constraint.CONTEXT: f"{workload.maximum_context_tokens} tokens of context do not fit",
         Constraint.THROUGHPUT: f"{rate} is out of reach with replicas.maximum {workload.maximum_replicas}",
+        Constraint.AVAILABILITY: f"availability ≥ {percent(limit)} is out of reach",
         Constraint.SPOT_SHARE: "spot alone is not allowed",
         Constraint.CAPACITY: "no pool is large enough",
         Constraint.BUDGET: f"budget ≤ {dollars(limit)}/month is out of reach",

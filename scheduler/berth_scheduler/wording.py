@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+from math import floor, log10
 
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
 
@@ -115,6 +116,14 @@ def berths_phrase(berths: Sequence[Berth]) -> str:
 
 def objective_name(metric: str, statistic: str) -> str:
     return f"{METRICS.get(metric, metric)} {statistic}"
+
+
+def percent(value: float) -> str:
+    """``99.9 %``, ``99.99967 %``: as many nines as there are, and two digits after them."""
+    places = max(0, 1 - floor(log10(100 - value))) if 0 < value < 100 else 0
+    # Rounded down: what is said must not be more than what holds.
+    shown = floor(value * 10**places + 1e-6) / 10**places
+    return f"{shown:.{places}f}".rstrip("0").rstrip(".") + " %" if places else f"{shown:.0f} %"
 
 
 def plural(count: int, noun: str) -> str:

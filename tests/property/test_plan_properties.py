@@ -161,6 +161,18 @@ def check_wishes(made: Decision, workload: Workload, by_name: dict[str, Pool]) -
         assert chosen.quality.score >= best * (1 - workload.quality.maximum_loss_percent / 100)
 
 
+@thorough
+@given(fleets(), st.sampled_from([90.0, 99.0, 99.9, 99.9999]))
+def test_whatever_is_placed_stands_as_often_as_was_asked(asked: Snapshot, percent: float) -> None:
+    demanding = [one.model_copy(update={"availability_percent": percent}) for one in asked.workloads]
+    made = plan(asked.model_copy(update={"workloads": tuple(demanding)}))
+    by_name = {one.name: one for one in asked.pools}
+    for one, workload in zip(made.decisions, sorted(demanding, key=lambda each: each.key), strict=True):
+        if one.placed:
+            assert one.availability_percent is not None and one.availability_percent >= percent
+            check_wishes(one, workload, by_name)
+
+
 def check_speed(made: Decision, workload: Workload) -> None:
     """The configuration as a case of its own: it runs, and every objective holds on the pessimistic edge."""
     berth = made.berths[0]

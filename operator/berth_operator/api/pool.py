@@ -136,7 +136,7 @@ class PoolPrice(Part):
 
 
 class PoolSpot(Part):
-    """How unsteady the supply is; only for capacityType Spot. Snapshots record it; no decision depends on it."""
+    """How unsteady the supply is; only for capacityType Spot. objectives.availabilityPercent is planned by it."""
 
     interruptions_per_hour: NotNegativeDecimal
     """How often one node is taken away in an hour, on average."""

@@ -136,6 +136,12 @@ class WorkloadCost(Part):
     """The oldest of the prices used."""
     price_source: Sentence | None = None
     """Who says so: the sources of all prices used."""
+    usd_per_hour_low: DecimalString | None = None
+    """What it may cost an hour by now at the least, where a price is old."""
+    usd_per_hour_high: DecimalString | None = None
+    """What it may cost an hour by now at the most, where a price is old."""
+    price_note: Sentence | None = None
+    """Which prices are old, and since when."""
 
 
 class AlternativeStatus(Part):

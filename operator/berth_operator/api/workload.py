@@ -138,6 +138,16 @@ class QualityObjective(Part):
     )
 
 
+Availability = Annotated[
+    PositiveDecimal,
+    Rule(
+        cel="type(self) == int ? self < 100 : !self.matches('^[0-9]+([.][0-9]+)?$') || double(self) < 100.0",
+        message='must be below 100, such as "99.9": nothing stands always',
+        holds=lambda percent: percent < 100,
+    ),
+]
+
+
 class Objectives(Part):
     """What a placement must keep at the stated traffic, as predicted: latencies at the upper edge of their 90 % band.
 
@@ -151,6 +161,9 @@ class Objectives(Part):
     time_per_output_token: Latency | None = None
     """Language models: between tokens (TPOT)."""
     quality: QualityObjective | None = None
+    availability_percent: Availability | None = None
+    """Share of the time with enough replicas standing for the stated traffic. Spares are added and spot is left until
+    it holds, by failure rates that docs/spot.md states."""
 
 
 # --- bounds of the choice ----------------------------------------------------------------------------------------

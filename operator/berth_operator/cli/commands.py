@@ -8,10 +8,12 @@ import typer
 from berth_operator.cli import options
 from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
+from berth_operator.cli.cost_commands import cost
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
+from berth_operator.cli.prices import prices_app
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
@@ -27,6 +29,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(cost, name="cost")
+app.add_typer(prices_app, name="prices")
 
 
 @app.command()

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from berth_operator.api.conditions import Reason
 from berth_operator.cli import columns
 from berth_operator.cli.output import Column, Page, cell
-from berth_scheduler.decision import Plan, Transition
+from berth_scheduler.decision import Cost, Plan, Transition
 from berth_scheduler.snapshot import Pool, Snapshot
 from berth_scheduler.wording import dollars, plural
 
@@ -51,6 +52,7 @@ def show_plan(page: Page, plan: Plan, snapshot: Snapshot, *, again: str) -> None
         page.gap()
         for one in moving:
             page.sentence(f"{one.workload} ({one.transition}): {one.message}", indent="  ", first="")
+    _show_old_prices(page, plan)
     _show_pools(page, snapshot.pools)
     if plan.totals.idle_usd_per_hour > 0:
         page.gap()
@@ -77,10 +79,28 @@ def _rows(plan: Plan, snapshot: Snapshot) -> list[tuple[Text, ...]]:
     ]
 
 
+def _show_old_prices(page: Page, plan: Plan) -> None:
+    """What costs may be by now where prices are old."""
+    doubted = [one for one in plan.decisions if one.cost is not None and one.cost.price_note is not None]
+    if doubted:
+        page.gap()
+    for one in doubted:
+        assert one.cost is not None
+        page.sentence(f"{one.workload}: {doubted_price(one.cost)}", "yellow", indent="  ", first="")
+
+
+def doubted_price(cost: Cost) -> str:
+    """``$27.92/h may be $22.80–34.21 by now: prices older than 180 days: a100 of 2026-01-21``."""
+    low, high = dollars(cost.usd_per_hour_low or 0), dollars(cost.usd_per_hour_high or 0).removeprefix("$")
+    return f"{columns.hourly(cost.usd_per_hour)} may be {low}–{high} by now: {cost.price_note}"
+
+
 def _show_pools(page: Page, pools: Sequence[Pool]) -> None:
     """What of the supply is not planned with."""
     unusable = [pool for pool in pools if pool.problems]
-    remarks = [(pool.name, remark.message) for pool in pools for remark in pool.remarks]
+    remarks = [
+        (pool.name, remark.message) for pool in pools for remark in pool.remarks if remark.reason != Reason.NO_PRICE
+    ]
     if unusable or remarks:
         page.gap()
     for pool in unusable[:MOST_POOLS]:
@@ -109,6 +129,8 @@ def plan_markdown(plan: Plan, snapshot: Snapshot) -> str:
             columns.hourly(columns.cost(one)),
         )
         lines.append(markdown_row(one.workload, *shown))
+    doubted = [one for one in plan.decisions if one.cost is not None and one.cost.price_note is not None]
+    lines += ["", *(f"{one.workload}: {doubted_price(one.cost)}  " for one in doubted if one.cost)] if doubted else []
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from berth_cost.price_diff import PriceDiff
+from berth_cost.spot_replay import Replay
 from berth_operator.cli.comparison import PlanComparison
+from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
 from berth_scheduler.snapshot import Snapshot
@@ -19,6 +22,12 @@ RECORDS: dict[str, type[BaseModel]] = {
     "plan-comparison": PlanComparison,
     "explanation": Explanation,
     "snapshot": Snapshot,
+    "cost-replay": Replay,
+    "price-list": PriceList,
+    "price-comparison": PriceComparison,
+    "price-explanation": PriceExplanation,
+    "price-diff": PriceDiff,
+    "price-refresh": Refreshed,
 }
 """By file name without suffix."""
 

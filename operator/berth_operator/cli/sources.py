@@ -19,6 +19,7 @@ from berth_operator.world import Object, World, key_of, namespace_of
 from berth_scheduler.decision import Plan
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Snapshot
+from berth_scheduler.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,12 @@ def now() -> datetime:
 def load_settings(file: Path | None) -> tuple[Settings, Catalogues]:
     try:
         settings = Settings.load(file)
-        return settings, settings.catalogues.load()
+        catalogues = settings.catalogues.load()
     except (InvalidSettings, DocumentError) as error:
         raise InputError(*str(error).splitlines()) from error
+    if flagged := len(catalogues.prices.flagged):
+        note(f"{plural(flagged, 'price')} of yours not used because it looks wrong: berth prices list --flagged")
+    return settings, catalogues
 
 
 def take_snapshot(world: World, settings: Settings, catalogues: Catalogues, time: datetime) -> Snapshot:

@@ -165,7 +165,7 @@ def test_users_catalogues_come_with_the_operators_settings(
     prices = tmp_path / "prices.yaml"
     prices.write_text(
         "sources: {contract: {title: Contract, date: 2026-10-01}}\n"
-        'prices: [{cloud: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: "0.125"}]\n',
+        'prices: [{cloud: aws, region: us-east-1, instance_type: g6.xlarge, usd_per_hour: "0.625"}]\n',
         encoding="utf-8",
     )
     settings = tmp_path / "settings.yaml"
@@ -382,8 +382,11 @@ def test_the_committed_schemas_are_those_of_the_types() -> None:
 def test_the_reference_names_every_command_and_every_option() -> None:
     text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
     commands: Any = typer.main.get_command(app)
-    assert set(commands.commands) == {"plan", "explain", "render", "snapshot", "replay"}
-    for name, command in commands.commands.items():
+    every = dict(commands.commands)
+    for group in [name for name, command in every.items() if hasattr(command, "commands")]:
+        every |= {f"{group} {name}": command for name, command in every.pop(group).commands.items()}
+    assert {"plan", "explain", "render", "snapshot", "replay", "prices list", "cost replay"} <= set(every)
+    for name, command in every.items():
         assert f"## berth {name}" in text
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         assert options and [option for option in sorted(options) if f"`{option}" not in text] == []

@@ -81,7 +81,7 @@ def test_what_the_schema_has_not_got_yet_cannot_be_stated() -> None:
     absent = {
         ("InferenceWorkload", "spec"): {"autoscaling", "rightSizing"},
         ("InferenceWorkload", "spec", "model"): {"measuredFrom"},
-        ("InferenceWorkload", "spec", "objectives"): {"availabilityPercent", "carbon"},
+        ("InferenceWorkload", "spec", "objectives"): {"carbon"},
         ("InferenceWorkload", "spec", "placement"): {"mixGPUs"},
         ("InferenceWorkload", "spec", "serving"): {"responseCacheBytes", "image", "serviceAccountName"},
         ("GPUPool", "spec", "price"): {"owned"},

@@ -10,7 +10,7 @@ import fleet
 from berth_operator.catalogues import Catalogues
 from berth_operator.supply import pools_of
 from berth_operator.world import World
-from berth_scheduler.snapshot import CapacityType, Pool, Toleration
+from berth_scheduler.snapshot import CapacityType, Policy, Pool, Toleration
 from kubernetes_objects import node, pod, pool
 
 TIME = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -18,14 +18,18 @@ CATALOGUES = Catalogues.built_in()
 OURS = {"karpenter.sh/nodepool": "l4"}
 NO_L4 = {"nvidia.com/gpu.memory": None, "nvidia.com/gpu.count": None}
 
+POLICY = Policy()
 
-def pools(*objects: dict[str, Any], tolerations: tuple[Toleration, ...] = ()) -> dict[str, Pool]:
-    found = pools_of(World.of(objects), CATALOGUES, time=TIME, tolerations=tolerations)
+
+def pools(
+    *objects: dict[str, Any], tolerations: tuple[Toleration, ...] = (), policy: Policy = POLICY
+) -> dict[str, Pool]:
+    found = pools_of(World.of(objects), CATALOGUES, time=TIME, tolerations=tolerations, policy=policy)
     return {one.name: one for one in found}
 
 
-def only(*objects: dict[str, Any]) -> Pool:
-    (found,) = pools(*objects).values()
+def only(*objects: dict[str, Any], policy: Policy = POLICY) -> Pool:
+    (found,) = pools(*objects, policy=policy).values()
     return found
 
 
@@ -211,6 +215,34 @@ def test_a_price_that_the_book_does_not_have_makes_the_pool_unusable_and_is_neve
     assert "no instance type g6.huge" in found.problems[0].message
 
 
+OLD_SPOT = {"cloud": "azure", "region": "eastus2", "instanceType": "Standard_NC24ads_A100_v4", "term": "Spot"}
+"""A price of 2024-01-01."""
+
+
+def test_a_price_that_is_too_old_makes_the_pool_unusable_and_says_since_when() -> None:
+    spot = pool(gpu="A100-PCIe-80GB", capacityType="Spot", price=OLD_SPOT, maximumNodes=2)
+    found = only(spot, policy=Policy(price_refused_after_days=365))
+    assert found.price is None
+    (problem,) = found.problems
+    assert problem.reason == "NoPrice" and "of 2024-01-01, older than 365 days" in problem.message
+    assert only(spot, policy=Policy(price_refused_after_days=None)).price is not None
+
+
+def test_an_old_price_is_used_and_the_pool_says_what_it_may_be_by_now() -> None:
+    spot = pool(gpu="A100-PCIe-80GB", capacityType="Spot", price=OLD_SPOT, maximumNodes=2)
+    found = only(spot, policy=Policy(price_refused_after_days=None))
+    assert not found.problems
+    (remark,) = found.remarks
+    assert remark.message.startswith("its price is of 2024-01-01, older than 180 days: it may be $")
+
+
+def test_a_price_that_a_pool_states_itself_does_not_grow_old() -> None:
+    stored = pool()
+    stored["metadata"]["creationTimestamp"] = "2020-10-05T08:00:00Z"
+    found = only(stored)
+    assert found.price is not None and found.price.stated and not found.remarks
+
+
 # --- what is stated ----------------------------------------------------------------------------------------------
 
 
@@ -342,8 +374,7 @@ def test_the_nodes_of_the_local_cluster_are_read_as_they_are_meant() -> None:
     objects = [fleet.node(kind, number) for kind, count in fleet.DEFAULT_FLEET for number in range(count)]
     found = pools(*objects)
     usable = {one.gpu.name: len(one.nodes) for one in found.values() if one.gpu is not None and not one.problems}
-    assert usable == {"T4": 2, "L40S": 3, "A100-SXM-80GB": 1, "H100-SXM-80GB": 2}
-    # The price book has no g2-standard-8 in us-east1: marked, never zero.
-    assert {one.problems[0].reason for one in found.values() if one.gpu is not None and one.problems} == {"NoPrice"}
+    assert usable["T4"] == 2 and usable["L40S"] == 3 and usable["L4"] == 4 and usable["H100-SXM-80GB"] == 2
+    assert not [one.problems for one in found.values() if one.gpu is not None and one.problems]
     lost = " ".join(problem.message for problem in found["unreadable-nodes"].problems)
     assert all(f"node {kind}-0 left out" in lost for kind in ("nameless", "garbled", "contradictory"))

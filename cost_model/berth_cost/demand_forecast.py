@@ -1,0 +1,68 @@
+"""Seasonal forecast of demand: the usual course of a day or week at the recent level, with a band from its own errors.
+
+The course is the median of earlier seasons at the same place of the season, the level an exponentially weighted mean of
+the ratio to it, and the band the empirical quantiles of the errors that the same rule would have made in the history
+(Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 5.2 and 5.5: seasonal naive method and
+bootstrapped residuals). Medians keep one odd day from being expected again.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """``mean`` has one entry a step ahead; ``log_errors`` are what the rule missed by in the history, as log ratios."""
+
+    mean: Floats
+    log_errors: Floats
+
+    def quantile(self, share: float) -> Floats:
+        """The demand that is not exceeded with this probability, step by step."""
+        return np.asarray(self.mean * np.exp(np.quantile(self.log_errors, share)), dtype=np.float64)
+
+    def scenarios(self, count: int) -> Floats:
+        """Equally likely courses, shape (count, steps): the mean scaled by evenly spaced quantiles of the errors."""
+        shares = (np.arange(count) + 0.5) / count
+        return np.asarray(np.exp(np.quantile(self.log_errors, shares))[:, None] * self.mean, dtype=np.float64)
+
+
+def forecast(history: Floats, season: int, steps: int, level_half_life: float | None = None) -> Forecast:
+    """The next ``steps`` of a series with a season of ``season`` steps.
+
+    ``level_half_life`` in steps; None: one season. Raises ValueError with less than two seasons of history, or where a
+    value is negative or not finite.
+    """
+    known = np.asarray(history, dtype=np.float64)
+    if len(known) < 2 * season:
+        raise ValueError(f"{len(known)} steps of history are less than two seasons of {season}")
+    if not np.isfinite(known).all() or (known < 0).any():
+        raise ValueError("demand must be finite and not negative")
+    weight = 1 - 0.5 ** (1 / (level_half_life or season))
+    errors: list[float] = []
+    level = 0.0
+    for start in range(season, len(known) - season + 1, season):
+        course = _course(known[:start], season)
+        for place, actual in enumerate(known[start : start + season]):
+            if actual > 0 and course[place] > 0:
+                missed = float(np.log(actual / course[place])) - level
+                errors.append(missed)
+                level += weight * missed
+    course = _course(known, season)
+    ahead = (
+        course[np.arange(steps) % season]
+        if len(known) % season == 0
+        else np.roll(course, -(len(known) % season))[np.arange(steps) % season]
+    )
+    return Forecast(np.asarray(ahead * np.exp(level), dtype=np.float64), np.array(errors or [0.0]))
+
+
+def _course(known: Floats, season: int) -> Floats:
+    """Median of the whole seasons, counted from the first step, smoothed over three neighbouring steps."""
+    whole = known[: len(known) // season * season].reshape(-1, season)
+    median = np.median(whole, axis=0)
+    return np.asarray((np.roll(median, 1) + median + np.roll(median, -1)) / 3, dtype=np.float64)

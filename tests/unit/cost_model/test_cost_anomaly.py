@@ -1,0 +1,95 @@
+"""Anomalies of cost: the cause is named, the past alone judges, and quiet series stay quiet."""
+
+import numpy as np
+import pytest
+
+from berth_cost.cost_anomaly import Anomaly, Cause, Sensitivity, Window, anomalies
+
+DAY = 24
+WATCHED = Sensitivity(windows_per_day=DAY)
+RATES = {"OnDemand": 2.0, "Spot": 0.8}
+
+
+def window(requests: float, factor: float = 1.0, spot: float = 0.5, **rates: float) -> Window:
+    units = requests / 100 * factor
+    return Window({"OnDemand": units * (1 - spot), "Spot": units * spot}, {**RATES, **rates}, requests)
+
+
+def days(count: int) -> list[Window]:
+    """A daily course with noise of a few percent in what a request takes."""
+    draw = np.random.default_rng(6)
+    course = 1000 * (2 + np.sin(2 * np.pi * np.arange(DAY * count) / DAY))
+    return [window(float(requests), float(np.exp(draw.normal(0, 0.03)))) for requests in course]
+
+
+def told(series: list[Window]) -> list[tuple[int, Cause, str | None]]:
+    return [(one.window, one.cause, one.kind) for one in anomalies(series, WATCHED)]
+
+
+def test_a_usual_course_raises_nothing() -> None:
+    assert told(days(21)) == []
+
+
+def test_a_rate_that_steps_is_told_with_its_kind_and_what_it_costs() -> None:
+    series = days(8)
+    last = series[-1]
+    series[-1] = Window(last.quantity, {**last.rate, "Spot": 1.2}, last.requests)
+    (found,) = anomalies(series, WATCHED)
+    assert found == Anomaly(
+        len(series) - 1, Cause.RATE, "Spot", pytest.approx(1.5), pytest.approx(0.4 * last.quantity["Spot"])
+    )
+
+
+def test_twice_the_use_for_the_same_traffic_is_told_as_use() -> None:
+    series = days(8)
+    series[-1] = window(series[-1].requests or 0, 2.0)
+    (found,) = anomalies(series, WATCHED)
+    assert (found.cause, found.window) == (Cause.USE, len(series) - 1)
+    assert found.factor == pytest.approx(2, rel=0.1)
+    assert found.usd == pytest.approx(series[-1].usd / 2, rel=0.1)
+
+
+def test_twice_the_traffic_is_no_anomaly_of_cost() -> None:
+    series = days(8)
+    series[-1] = window(2 * (series[-1].requests or 0))
+    assert told(series) == []
+
+
+def test_the_same_units_bought_another_way_are_told_as_mix() -> None:
+    series = days(8)
+    series[-1] = window(series[-1].requests or 0, spot=0.0)
+    (found,) = anomalies(series, WATCHED)
+    assert found.cause is Cause.MIX
+    assert found.factor == pytest.approx(2.0 / 1.4, rel=0.01)
+
+
+def test_an_alarm_is_raised_once_while_it_lasts() -> None:
+    series = days(8)
+    for back in range(1, 5):
+        series[-back] = window(series[-back].requests or 0, 2.0)
+    assert told(series) == [(len(series) - 4, Cause.USE, None)]
+
+
+def test_what_comes_later_changes_no_alarm() -> None:
+    series = days(10)
+    series[200] = window(series[200].requests or 0, 3.0)
+    assert told(series[:201]) == [one for one in told(series) if one[0] <= 200]
+
+
+def test_a_window_without_traffic_or_use_is_not_judged() -> None:
+    series = days(8)
+    series[-1] = Window({"OnDemand": 0.0}, RATES, 0.0)
+    assert told(series) == []
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
+def test_numbers_that_are_none_are_refused_by_name(wrong: float) -> None:
+    with pytest.raises(ValueError, match="the rate of Spot"):
+        Window({"Spot": 1.0}, {"Spot": wrong})
+    with pytest.raises(ValueError, match="the quantity of Spot"):
+        Window({"Spot": wrong}, {"Spot": 1.0})
+
+
+def test_use_without_a_price_is_not_free() -> None:
+    with pytest.raises(ValueError, match="Spot was used and has no rate"):
+        Window({"Spot": 1.0}, {"OnDemand": 1.0})

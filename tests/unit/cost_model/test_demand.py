@@ -1,0 +1,154 @@
+"""Demand, commitments and budgets: numbers that can be checked by hand."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from berth_cost.budget import budget_state, total_by_namespace
+from berth_cost.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
+from berth_cost.demand_forecast import forecast
+
+DAY = 24
+
+
+def course(days: int, level: float = 1.0) -> np.ndarray:
+    return level * (10 + 5 * np.sin(2 * np.pi * np.arange(DAY * days) / DAY))
+
+
+# --- forecast --------------------------------------------------------------------------------------------------------
+
+
+def test_a_day_like_every_day_is_expected_again() -> None:
+    ahead = forecast(course(7), DAY, 2 * DAY)
+    assert ahead.mean == pytest.approx(course(2), rel=0.03)  # neighbouring hours are smoothed
+
+
+def test_growth_shows_in_the_level() -> None:
+    grown = np.concatenate([course(5), course(3, level=1.5)])
+    assert forecast(grown, DAY, DAY, level_half_life=6).mean.mean() == pytest.approx(15, rel=0.05)
+
+
+def test_one_odd_day_is_not_expected_again() -> None:
+    history = course(7)
+    history[3 * DAY : 4 * DAY] *= 10
+    assert forecast(history, DAY, DAY, level_half_life=4).mean.mean() == pytest.approx(10, rel=0.05)
+
+
+def test_a_history_that_ends_within_a_day_goes_on_from_there() -> None:
+    ahead = forecast(course(7)[:-6], DAY, DAY)
+    assert ahead.mean == pytest.approx(np.roll(course(1), 6), rel=0.03)
+
+
+def test_the_band_is_as_wide_as_the_rule_missed_by() -> None:
+    draw = np.random.default_rng(4)
+    history = course(60) * np.exp(draw.normal(0, 0.2, 60 * DAY))
+    ahead = forecast(history, DAY, DAY)
+    actual = course(1000) * np.exp(draw.normal(0, 0.2, 1000 * DAY))
+    inside = (actual <= np.tile(ahead.quantile(0.9), 1000)).mean()
+    assert inside == pytest.approx(0.9, abs=0.05)
+    assert (np.diff(ahead.scenarios(5), axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("history", "said"), [(course(1), "two seasons"), (-course(3), "not negative"), (course(3) * np.nan, "finite")]
+)
+def test_a_history_that_cannot_be_used_is_refused(history: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        forecast(history, DAY, DAY)
+
+
+# --- commitments -----------------------------------------------------------------------------------------------------
+
+
+def test_the_newsvendor_reserves_what_is_used_often_enough() -> None:
+    demand = np.arange(1, 11, dtype=float)  # 1 to 10, equally likely
+    # A reserved replica at 0.6 of on demand pays while it is used more than 60 % of the time: P(demand > 4) = 0.6.
+    assert newsvendor(demand, 0.6, 1.0) == 4
+    assert newsvendor(demand, 1.0, 1.0) == 0
+
+
+def test_without_spot_the_program_is_the_newsvendor() -> None:
+    demand = np.arange(1, 11, dtype=float)
+    market = Market(1.0, {"OneYear": 0.55})
+    best = min(range(11), key=lambda count: dispatch_usd_per_hour(demand, count, count * 0.55, market))
+    plan = two_stage(demand, market)
+    assert plan.reserved == {"OneYear": best}
+    assert plan.usd_per_hour == pytest.approx(dispatch_usd_per_hour(demand, best, best * 0.55, market))
+
+
+def test_spot_takes_what_it_may_and_the_commitment_what_is_left() -> None:
+    # Always ten: seven on spot at 0.3, three reserved at 0.6 rather than on demand at 1.
+    plan = two_stage(np.full(5, 10.0), Market(1.0, {"OneYear": 0.6, "ThreeYears": 0.7}, 0.3, 0.7))
+    assert plan.reserved == {"OneYear": 3}
+    assert plan.usd_per_hour == pytest.approx(3 * 0.6 + 7 * 0.3)
+
+
+def test_the_program_is_no_dearer_than_any_other_commitment() -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(20):
+        demand = np.ceil(draw.gamma(4, 5, 200))
+        market = Market(1.0, {"OneYear": float(draw.uniform(0.3, 0.9))}, float(draw.uniform(0.2, 0.9)), 0.6)
+        price = market.reserved["OneYear"]
+        every = [dispatch_usd_per_hour(demand, count, count * price, market) for count in range(80)]
+        assert two_stage(demand, market).usd_per_hour == pytest.approx(min(every), rel=0.005)
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_price_that_is_none_is_refused_by_its_name(price: float) -> None:
+    with pytest.raises(ValueError, match="the price of OneYear"):
+        Market(1.0, {"OneYear": price})
+
+
+# --- budgets ---------------------------------------------------------------------------------------------------------
+
+
+def usd(*values: str) -> list[Decimal]:
+    return [Decimal(value) for value in values]
+
+
+def test_the_forecast_is_what_was_spent_and_what_is_to_come() -> None:
+    state = budget_state(usd("3", "4"), usd("5", "6"), Decimal(20))
+    assert (state.spent_usd, state.forecast_usd, state.exhausted_in_hours) == (Decimal(7), Decimal(18), None)
+    assert (state.crossed_percent, state.forecast_crossed_percent, state.holds) == ((), (50, 80), True)
+
+
+def test_a_budget_that_will_not_last_says_when_it_ends() -> None:
+    state = budget_state(usd("6", "4"), usd("5", "6", "7"), Decimal(20))
+    assert state.exhausted_in_hours == 2  # 10 left: 5 and 6 are more
+    assert state.crossed_percent == (50,)
+    assert state.forecast_crossed_percent == (50, 80, 100)
+    assert not state.holds
+
+
+def test_a_budget_may_be_spent_to_the_cent() -> None:
+    assert budget_state(usd("20"), [], Decimal(20)).holds
+    assert not budget_state(usd("20.01"), [], Decimal(20)).holds
+
+
+def test_only_what_still_burns_is_alarmed() -> None:
+    even = [Decimal(1)] * 200
+    fast = [Decimal(4)] * 24
+    burns = [rule.page for rule in budget_state(even + fast, [], Decimal(730)).burning]
+    assert burns == [True, False]  # a day of it is also half as much again over three days
+    calm_again = even + fast + [Decimal(1)] * 6
+    assert budget_state(calm_again, [], Decimal(730)).burning == ()
+    assert budget_state(even, [], Decimal(730)).burning == ()
+
+
+@pytest.mark.parametrize("wrong", ["-1", "NaN", "Infinity"])
+def test_spend_that_is_none_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="spend must be finite"):
+        budget_state(usd("1", wrong), [], Decimal(20))
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="above 0 USD"):
+        budget_state([], [], Decimal(0))
+
+
+def test_a_namespace_spends_what_its_workloads_do() -> None:
+    spend = {"chat/a": usd("1", "2"), "chat/b": usd("3", "4"), "vision/c": usd("5", "6")}
+    assert total_by_namespace(spend) == {"chat": (Decimal(4), Decimal(6)), "vision": (Decimal(5), Decimal(6))}
+    with pytest.raises(ValueError, match="hours of spend"):
+        total_by_namespace({"chat/a": usd("1"), "chat/b": usd("1", "2")})
