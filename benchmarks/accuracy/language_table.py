@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from berth_cost.calibration import calibrated
 from berth_cost.case import Case, MeasuredPoint
 from berth_cost.case_table import CaseTable
-from berth_cost.engine_constants import built_in_constants, engine_names
+from berth_cost.engine_constants import Constants, built_in_constants, engine_names
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance import predict
 from berth_cost.prediction_table import PredictionTable
@@ -92,7 +92,11 @@ def deployments(cases: Sequence[Case]) -> list[list[int]]:
 
 
 def told(
-    cases: Sequence[Case], table: CaseTable, picks: Picks, gpus: Mapping[str, GPUSpecification]
+    cases: Sequence[Case],
+    table: CaseTable,
+    picks: Picks,
+    gpus: Mapping[str, GPUSpecification],
+    constants: Constants | None = None,
 ) -> tuple[CaseTable, NDArray[np.bool_]]:
     """The table calibrated by the picked runs of each deployment, and which rows are asked about."""
     asked = np.zeros(len(cases), dtype=np.bool_)
@@ -108,7 +112,7 @@ def told(
         ]
         runs.append((np.array(ordered, dtype=np.int64), points))
         asked[ordered], asked[chosen] = True, False
-    return calibrated(table, runs, gpus), asked
+    return calibrated(table, runs, gpus, constants), asked
 
 
 def line(cases: Sequence[Case]) -> NDArray[np.float64]:
