@@ -5,12 +5,22 @@ import re
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-_ACRONYM = re.compile(r"(?<=[a-z])(Usd|Gpu|Mig|Pue)(?![a-z])|(?<=[a-z])(Gpus)(?![a-z])")
+_ACRONYMS = {
+    "Usd": "USD",
+    "Gpus": "GPUs",
+    "Gpu": "GPU",
+    "Mig": "MIG",
+    "Pue": "PUE",
+    "Kwh": "KWh",
+    "Kw": "KW",
+    "Co2E": "CO2e",
+}
+_ACRONYM = re.compile(rf"(?<=[a-z])({'|'.join(_ACRONYMS)})(?![a-z])")
 
 
 def json_name(field: str) -> str:
     """The JSON key of a field: ``usd_per_gpu_hour`` → ``usdPerGPUHour``, ``gpus_by_pool`` → ``gpusByPool``."""
-    return _ACRONYM.sub(lambda found: "GPUs" if found[0] == "Gpus" else found[0].upper(), to_camel(field))
+    return _ACRONYM.sub(lambda found: _ACRONYMS[found[0]], to_camel(field))
 
 
 class Record(BaseModel):

@@ -112,6 +112,7 @@ def _understood(
             on_demand_base=min(spec.spot.on_demand_base, spec.replicas.maximum),
         ),
         budget_usd_per_month=budget,
+        carbon_grams_per_thousand_requests=_carbon_limit(stated),
         resources=replica_resources(
             spec.serving.resources if spec.serving else None, backend, model, [v.precision for v in spec.model.variants]
         ),
@@ -276,6 +277,11 @@ def _quality(stated: InferenceWorkload) -> QualityObjective | None:
 
 def _or_none(stated: Decimal | None) -> float | None:
     return None if stated is None else float(stated)
+
+
+def _carbon_limit(stated: InferenceWorkload) -> float | None:
+    asked = stated.spec.objectives.carbon
+    return None if asked is None else float(asked.maximum_grams_per_thousand_requests)
 
 
 def _placement(stated: InferenceWorkload) -> Placement:

@@ -10,6 +10,7 @@ from berth_operator.api.conditions import Reason
 from berth_operator.gpu_nodes import GPUNode, UnreadableNode, some
 from berth_operator.node_labels import SPOT_TAINTS
 from berth_operator.node_price import old_price, price_by_labels, unless_too_old
+from berth_operator.node_site import site_by_labels
 from berth_operator.stated_pools import Findings, Surroundings, by_reason, usable_where_tolerated
 from berth_operator.taints import with_gpu_toleration
 from berth_scheduler.snapshot import CapacityType, Pool, Problem, Toleration
@@ -115,6 +116,7 @@ def _pool(name: str, nodes: Sequence[GPUNode], around: Surroundings) -> Pool:
         mig_layout=dict(first.partition.layout),
         zones=(first.node.zone,) if first.node.zone else None,
         price=None if isinstance(price, Problem) else price,
+        site=site_by_labels(nodes),
         nodes=usable_where_tolerated(
             nodes, [*tolerations, *around.tolerations], found, "state a GPUPool that tolerates it"
         ),

@@ -19,6 +19,8 @@ SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = Path("-")
 OUR_GROUP = "berthmaster.dev"
 UNKNOWN_FIELD = "unknown field"
+COST_SCENARIO = "cost scenario"
+"""No manifest, but often beside them: ``berth cost compare`` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ def _read_document(document: Document, reading: _Reading) -> None:
     value = document.value
     if not isinstance(value, Mapping):
         reading.flaws.append(document.flaw("", "is not a Kubernetes object: it must be a mapping"))
+    elif "horizonMonths" in value and "kind" not in value:
+        reading.passed_over[COST_SCENARIO] = reading.passed_over.get(COST_SCENARIO, 0) + 1
     elif isinstance(value.get("items"), list) and str(value.get("kind", "")).endswith("List"):
         for index, item in enumerate(value["items"]):
             _read_object(item, _inside(document, f"items[{index}]", item), reading)

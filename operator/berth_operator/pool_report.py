@@ -7,6 +7,7 @@ from typing import Any
 
 from berth_operator.api.conditions import POOL_CONDITIONS, ConditionType, Finding, Reason, merge, read_conditions
 from berth_operator.api.v1alpha1 import GPUPoolStatus, PoolPriceStatus, PoolSummary
+from berth_operator.owned_price import OWNED
 from berth_operator.report import as_json, count_of, word
 from berth_scheduler.snapshot import Pool
 
@@ -67,6 +68,8 @@ def _priced(pool: Pool) -> Finding:
     price = f"${pool.price.usd_per_node_hour:,.4f} per node hour"
     if pool.price.source == f"GPUPool {pool.name}":
         return Finding(ConditionType.PRICED, "True", Reason.PRICE_STATED, f"{price}, as stated")
+    if pool.price.source.startswith(OWNED):
+        return Finding(ConditionType.PRICED, "True", Reason.PRICE_STATED, f"{price}, {pool.price.source}")
     old = next((each.message for each in pool.remarks if word(each.reason, Reason.PENDING) in _UNPRICED), None)
     message = f"{price}: {old}" if old else f"{price}, {pool.price.source} of {pool.price.date}"
     return Finding(ConditionType.PRICED, "True", Reason.PRICE_FOUND, message)

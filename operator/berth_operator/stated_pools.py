@@ -11,6 +11,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any, Self, TypeVar
 
+from berth_cost.carbon import Site
 from berth_cost.gpu_catalogue import GPUSpecification, UnknownGPU
 from berth_cost.price_book import InstanceShape, Price, PriceMissing
 from berth_operator.api.conditions import Reason
@@ -19,6 +20,8 @@ from berth_operator.catalogues import Catalogues
 from berth_operator.gpu_nodes import GPUNode, UnreadableNode, some
 from berth_operator.node_price import old_price, price_by_labels, unless_too_old
 from berth_operator.node_shape import allocatable_shape
+from berth_operator.node_site import owned_site, site_by_labels, site_of_region
+from berth_operator.owned_price import owned_price
 from berth_operator.taints import with_gpu_toleration
 from berth_scheduler.snapshot import CapacityType, Node, NodeShape, Policy, Pool, Problem, SpotRisk, Toleration
 
@@ -52,7 +55,7 @@ class Surroundings:
     tolerations: tuple[Toleration, ...] = ()
     """The platform's, which every pod of ours has beside its pool's."""
     policy: Policy = NO_POLICY
-    """How old a price may be."""
+    """How old a price may be, and how many hours a month has."""
 
 
 @dataclass(slots=True)
@@ -91,7 +94,8 @@ def stated_pool(pool: GPUPool, nodes: PoolNodes, overlap: Sequence[Problem], aro
         node_shape=_node_shape(pool, fitting, shape),
         maximum_nodes=spec.maximum_nodes,
         zones=spec.zones,
-        price=_price(pool, fitting, around, found),
+        price=_price(pool, fitting, gpus_per_node, around, found),
+        site=_site(pool, fitting),
         spot=None
         if spec.spot is None
         else SpotRisk(
@@ -300,8 +304,11 @@ def _node_shape(pool: GPUPool, nodes: Sequence[GPUNode], shape: InstanceShape | 
     return allocatable_shape(shape.vcpus, shape.memory_bytes)
 
 
-def _price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings, found: Findings) -> Price | None:
-    price = unless_too_old(_newest_price(pool, nodes, around), around.today, around.policy)
+def _price(
+    pool: GPUPool, nodes: Sequence[GPUNode], gpus_per_node: int, around: Surroundings, found: Findings
+) -> Price | None:
+    newest = _newest_price(pool, nodes, gpus_per_node, around)
+    price = unless_too_old(newest, around.today, around.policy)
     if isinstance(price, Problem):
         found.problems.append(price)
         return None
@@ -309,16 +316,20 @@ def _price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings, found:
     return price
 
 
-def _newest_price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings) -> Price | Problem:
+def _newest_price(pool: GPUPool, nodes: Sequence[GPUNode], gpus_per_node: int, around: Surroundings) -> Price | Problem:
     spec, book = pool.spec, around.catalogues.prices
     if spec.price is None:
         return price_by_labels(nodes, spec.capacity_type, book)
+    created = pool.metadata.creation_timestamp
+    stated_on = created.date() if created else around.today
+    if spec.price.owned is not None:
+        hours = around.policy.hours_per_month
+        return owned_price(spec.price.owned, gpus_per_node, spec.maximum_nodes, stated_on, hours_per_month=hours)
     if spec.price.usd_per_node_hour is not None:
-        created = pool.metadata.creation_timestamp
         return Price(
             usd_per_node_hour=spec.price.usd_per_node_hour,
             source=f"GPUPool {pool.metadata.name}",
-            date=created.date() if created else around.today,
+            date=stated_on,
             stated=True,
         )
     looked_up = book.lookup(
@@ -332,3 +343,13 @@ def _newest_price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings)
     if isinstance(looked_up, PriceMissing):
         return Problem(reason=Reason.NO_PRICE, message=f"spec.price: {looked_up.message}")
     return looked_up
+
+
+def _site(pool: GPUPool, nodes: Sequence[GPUNode]) -> Site | None:
+    """By the stated price: of its region, or as the owner states it; without one, by the labels of the nodes."""
+    price = pool.spec.price
+    if price is None:
+        return site_by_labels(nodes)
+    if price.owned is not None:
+        return owned_site(price.owned)
+    return None if price.cloud is None or price.region is None else site_of_region(price.cloud, price.region)

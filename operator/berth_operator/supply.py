@@ -63,7 +63,8 @@ def pools_of(
     """All pools by name: the stated ones with the nodes they select, then what the other nodes are found to be.
 
     Every pod of ``world`` holds what it requests. ``time`` dates a stated price of a GPUPool that no server has stored
-    yet; ``tolerations`` are the platform's, which every pod of ours has; ``policy`` says how old a price may be.
+    yet; ``tolerations`` are the platform's, which every pod of ours has; ``policy`` says how old a price may be, and
+    how many hours a month has.
     """
     nodes, unreadable = read_gpu_nodes(world.nodes, world.pods, catalogues.gpus, _instance_gpu(catalogues))
     claims = claims_of(world.pools)

@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost.precision import support_table
+from berth_cost.prediction_table import SCALAR
+from berth_cost.rounding import significant
 from berth_scheduler.candidates import Lots
 from berth_scheduler.capacity import Reach, need_of
 from berth_scheduler.decision import Constraint
-from berth_scheduler.groups import Groups, Matter, distinct, groups_of, replicas_of_lots
+from berth_scheduler.footprint import grams_per_joule
+from berth_scheduler.groups import Groups, Matter, distinct, groups_of, replicas_of_lots, rows_that_batch
 from berth_scheduler.sizing import CODE, PASSED
 from berth_scheduler.snapshot import CapacityType, Sharing, Workload
 from berth_scheduler.supply import NO_SHAPE
@@ -204,7 +207,45 @@ def replicas_suffice(matter: Matter) -> Check:
     return Check(needed <= most, needed, most)
 
 
+def carbon_is_kept(matter: Matter) -> Check:
+    """Grams of CO2 equivalent per thousand requests with the replicas that the rate needs."""
+    replicas = replicas_of_lots(matter)
+    return _carbon(matter, replicas, replicas)
+
+
+def _carbon(matter: Matter, needed: Floats, replicas: Floats) -> Check:
+    """On the pessimistic edge of the energy, at the rate that each of ``replicas`` then has; all arrays (lots,).
+
+    nan, which fails, where nobody knows the grid or the energy.
+    """
+    lots = matter.lots
+    limits = [one.carbon_grams_per_thousand_requests for one in lots.workloads]
+    limit = np.array([np.inf if one is None else one for one in limits], dtype=np.float64)[lots.workload]
+    grams = np.full(len(lots), np.nan)
+    asked = np.flatnonzero(np.isfinite(limit) & np.isfinite(replicas) & (needed > 0) & (matter.cell >= 0))
+    if len(asked):
+        workload, cell = lots.workload[asked], matter.cell[asked]
+        rate = np.array([one.traffic.requests_per_second for one in lots.workloads])[workload] / replicas[asked]
+        predicted = matter.sizing.predict(rows_that_batch(workload, cell, needed[asked], lots, matter.sizing), rate)
+        joules = predicted.high["joulesPerRequest"][SCALAR]
+        per_joule = np.array([grams_per_joule(offer.pool.site) for offer in lots.supply.offers])
+        grams[asked] = joules * per_joule[lots.offer[asked]] * 1000
+    with np.errstate(invalid="ignore"):
+        return Check(np.isinf(limit) | (significant(grams) <= limit), grams, limit)
+
+
 # --- is there room, bought as the workload wants -------------------------------------------------------------------
+
+
+def carbon_is_kept_with_spares(matter: Matter, groups: Groups) -> Check:
+    """The same with the spares that an availability needs: they draw their idle power."""
+    lots = matter.lots
+    if all(one.availability_percent is None for one in lots.workloads):
+        return Check(np.ones(len(lots), dtype=np.bool_))
+    needed, replicas = groups.needed[groups.of_lot], groups.replicas[groups.of_lot]
+    passing = np.where(groups.counts, needed, 0.0)
+    found = _carbon(matter, passing, replicas)
+    return Check(found.passes | ~groups.counts, found.value, found.limit)
 
 
 def availability_is_reached(matter: Matter, groups: Groups) -> Check:
@@ -265,9 +306,11 @@ FITNESS_CHECKS: tuple[tuple[Constraint, Callable[[Matter], Check]], ...] = (
     (Constraint.CONTEXT, context_fits),
     (Constraint.LATENCY, latency_is_met),
     (Constraint.THROUGHPUT, replicas_suffice),
+    (Constraint.CARBON, carbon_is_kept),
 )
 
 ROOM_CHECKS: tuple[tuple[Constraint, Callable[[Matter, Groups], Check]], ...] = (
+    (Constraint.CARBON, carbon_is_kept_with_spares),
     (Constraint.AVAILABILITY, availability_is_reached),
     (Constraint.SPOT_SHARE, spot_share_is_kept),
     (Constraint.CAPACITY, pools_have_room),

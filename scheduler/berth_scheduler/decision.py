@@ -30,6 +30,7 @@ class Constraint(StrEnum):
     CONTEXT = "context"
     LATENCY = "latency"
     THROUGHPUT = "throughput"
+    CARBON = "carbon"
     AVAILABILITY = "availability"
     SPOT_SHARE = "spot-share"
     CAPACITY = "capacity"
@@ -91,6 +92,23 @@ class Cost(Record):
     """Which prices are old. It changes with the quarters of their age, not with the days."""
 
 
+class Footprint(Record):
+    """Energy and emissions at the planned rate: of the GPUs, at the site's meter."""
+
+    joules_per_request: float
+    """PUE included where it is known: see ``unknown``."""
+    joules_per_million_tokens: float | None = None
+    """Read and written together."""
+    grams_co2e_per_thousand_requests: float | None = None
+    grams_co2e_per_million_tokens: float | None = None
+    sites: tuple[str, ...] = ()
+    """PUE and intensity of the grid, by site."""
+    sources: tuple[str, ...] = ()
+    """Of these numbers, with their years."""
+    unknown: str | None = None
+    """What is not known about the sites; then what depends on it is absent."""
+
+
 class Alternative(Record):
     """Another feasible way, or, of a workload that cannot be placed, what would be feasible if ``change`` were made."""
 
@@ -132,6 +150,8 @@ class Decision(Record):
     availability_percent: float | None = None
     """How often enough replicas stand; None where ``objectives.availabilityPercent`` asks for nothing."""
     cost: Cost | None = None
+    footprint: Footprint | None = None
+    """At the planned rate; ``objectives.carbon`` limits it, nothing else is decided by it."""
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     decision_hash: str

@@ -6,7 +6,7 @@ from decimal import Decimal
 from berth_cost.case import Prediction
 from berth_cost.record import Record
 from berth_scheduler.constraints import least_score
-from berth_scheduler.decision import Constraint, Cost, Decision, Transition
+from berth_scheduler.decision import Constraint, Cost, Decision, Footprint, Transition
 from berth_scheduler.snapshot import Workload
 from berth_scheduler.wording import (
     LATENCY_PARTS,
@@ -63,6 +63,8 @@ class Explanation(Record):
     because: str | None = None
     objectives: tuple[ObjectiveLine, ...] = ()
     where_the_time_goes: tuple[TimeShare, ...] = ()
+    energy: str | None = None
+    """What a request draws and emits, where its site is known."""
     runners_up: tuple[str, ...] = ()
     why_not: tuple[str, ...] = ()
     nearest_that_would_do: tuple[NearestChange, ...] = ()
@@ -79,6 +81,7 @@ def explain(decision: Decision, workload: Workload) -> Explanation:
         headline=_headline(decision),
         objectives=tuple(_objectives(decision, workload)),
         where_the_time_goes=tuple(_time_shares(decision.prediction)) if decision.prediction else (),
+        energy=_energy(decision.footprint) if decision.footprint and decision.footprint.sites else None,
         runners_up=tuple(one.message for one in decision.alternatives),
         why_not=tuple(one.message for one in decision.rejected),
         closing=_next_step(decision),
@@ -113,6 +116,16 @@ def _short(message: str) -> tuple[str, str]:
         short, _, detail = rest.partition("; ")
         return f"{field}: {short}", detail
     return field, rest
+
+
+def _energy(footprint: Footprint) -> str:
+    """``41.2 J a request, 3.1 gCO2e per thousand requests; gcp us-east4: PUE 1.1, 323 gCO2e/kWh``"""
+    parts = [f"{number(footprint.joules_per_request)} J a request"]
+    if footprint.joules_per_million_tokens is not None:
+        parts.append(f"{number(footprint.joules_per_million_tokens / 1e6)} J a token")
+    if footprint.grams_co2e_per_thousand_requests is not None:
+        parts.append(f"{number(footprint.grams_co2e_per_thousand_requests)} gCO2e per thousand requests")
+    return "; ".join([", ".join(parts), *footprint.sites, *([footprint.unknown] if footprint.unknown else [])])
 
 
 # --- the first line and the last -----------------------------------------------------------------------------------
@@ -173,6 +186,9 @@ def _asked(workload: Workload) -> Iterator[ObjectiveLine]:
         yield ObjectiveLine(name=objective_name(ask.metric, ask.statistic), asked=f"≤ {duration(ask.limit_seconds)}")
     if workload.quality is not None:
         yield ObjectiveLine(name=f"quality {workload.quality.metric}", asked=_asked_quality(workload))
+    if workload.carbon_grams_per_thousand_requests is not None:
+        asked = f"≤ {number(workload.carbon_grams_per_thousand_requests)} g/1,000 requests"
+        yield ObjectiveLine(name="carbon", asked=asked)
     if workload.availability_percent is not None:
         yield ObjectiveLine(name="availability", asked=f"≥ {percent(workload.availability_percent)}")
     yield ObjectiveLine(name="throughput", asked=f"{number(workload.traffic.requests_per_second, 4)}/s")
@@ -192,6 +208,8 @@ def _answers(decision: Decision, workload: Workload) -> Iterator[dict[str, objec
         yield _latency(prediction, model_metric(workload, ask.metric), ask.statistic, ask.limit_seconds)
     if workload.quality is not None:
         yield _quality(decision, workload)
+    if workload.carbon_grams_per_thousand_requests is not None:
+        yield _carbon(decision, workload.carbon_grams_per_thousand_requests)
     if workload.availability_percent is not None:
         yield _availability(decision, workload.availability_percent)
     yield _throughput(prediction, workload)
@@ -237,6 +255,23 @@ def _availability(decision: Decision, asked: float) -> dict[str, object]:
         "predicted": percent(decision.availability_percent),
         "evidence": "failure rates",
         "holds": decision.availability_percent >= asked,
+    }
+
+
+def _carbon(decision: Decision, limit: float) -> dict[str, object]:
+    grams = decision.footprint.grams_co2e_per_thousand_requests if decision.footprint else None
+    prediction = decision.prediction
+    if grams is None or prediction is None:
+        return {}
+    point, edges = prediction.metrics["joulesPerRequest"], prediction.band["joulesPerRequest"]
+    if isinstance(point, Mapping) or isinstance(edges, Mapping):
+        return {}
+    low, high = (grams * edge / point for edge in edges)
+    return {
+        "predicted": f"{number(grams)} g",
+        "band": f"{number(low)}–{number(high)}",
+        "evidence": prediction.evidence,
+        "holds": high <= limit,
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost.rounding import significant
-from berth_scheduler.candidates import Lots
+from berth_scheduler.candidates import Lots, ragged
 from berth_scheduler.capacity import NO_SLOTS, Reach, Room, Slots, need_of
 from berth_scheduler.crew import Crew, berthing_of, crew_of
 from berth_scheduler.sizing import Sizing
@@ -18,6 +18,10 @@ Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Value = TypeVar("Value")
+
+KNEE = 0.9
+"""A smaller batch that sustains this share of the best rate is preferred: past the knee a doubling gains less than a
+tenth and costs memory and latency (Triton optimisation guide's tuning order)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,26 @@ def replicas_for(rate: Floats, sustainable: Floats, least: Floats) -> Floats:
         needed = np.ceil(significant(rate / sustainable))
     replicas: Floats = np.where(sustainable > 0, np.maximum(needed, least), np.inf)
     return replicas
+
+
+def rows_that_batch(workload: Integers, cell: Integers, replicas: Floats, lots: Lots, sizing: Sizing) -> Integers:
+    """The sizing row with which ``replicas`` of a cell serve the rate of a workload; all arrays of one shape (n,).
+
+    Of the rows of the cell that carry the rate, those within the knee of the best; of these the fewest instances, then
+    the smallest batch, which is the order in which a cell's rows lie. Every cell has one that carries the rate.
+    """
+    rate = np.array([one.traffic.requests_per_second for one in lots.workloads])[workload]
+    least = np.array([one.minimum_replicas for one in lots.workloads], dtype=np.float64)[workload]
+    first = sizing.rows.first[cell]
+    asked, place = ragged(sizing.rows.first[cell + 1] - first)
+    row = first[asked] + place
+    sustainable = sizing.requests_per_second[row]
+    enough = replicas_for(rate[asked], sustainable, least[asked]) <= replicas[asked]
+    within = enough & (sustainable >= KNEE * sizing.best_requests_per_second[cell][asked])
+    chosen = np.flatnonzero(within)
+    _, first_within = np.unique(asked[chosen], return_index=True)
+    found: Integers = row[chosen[first_within]]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

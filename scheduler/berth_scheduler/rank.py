@@ -22,16 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost.rounding import significant
-from berth_scheduler.candidates import Lots, ragged
-from berth_scheduler.groups import Groups, replicas_for
+from berth_scheduler.candidates import Lots
+from berth_scheduler.groups import Groups, rows_that_batch
 from berth_scheduler.sizing import Sizing
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-KNEE = 0.9
-"""A smaller batch that sustains this share of the best rate is preferred: past the knee a doubling gains less than a
-tenth and costs memory and latency (Triton optimisation guide's tuning order)."""
 
 
 class Option(NamedTuple):
@@ -163,19 +159,5 @@ def regret(options: Options, workload: int) -> float:
 
 
 def batching_rows(found: Options, lots: Lots, sizing: Sizing) -> Integers:
-    """The sizing row that batches each option (options,).
-
-    Of the rows of its cell that carry the rate on the option's replicas, spares aside, those within the knee of the
-    best; of these the fewest instances, then the smallest batch, which is the order in which a cell's rows lie.
-    """
-    rate = np.array([workload.traffic.requests_per_second for workload in lots.workloads])[found.workload]
-    least = np.array([workload.minimum_replicas for workload in lots.workloads], dtype=np.float64)[found.workload]
-    first = sizing.rows.first[found.cell]
-    option, place = ragged(sizing.rows.first[found.cell + 1] - first)
-    row = first[option] + place
-    sustainable = sizing.requests_per_second[row]
-    enough = replicas_for(rate[option], sustainable, least[option]) <= found.needed[option]
-    within = enough & (sustainable >= KNEE * sizing.best_requests_per_second[found.cell][option])
-    chosen = np.flatnonzero(within)
-    _, first_within = np.unique(option[chosen], return_index=True)
-    return row[chosen[first_within]]
+    """The sizing row that batches each option (options,); spares do not count."""
+    return rows_that_batch(found.workload, found.cell, found.needed.astype(np.float64), lots, sizing)

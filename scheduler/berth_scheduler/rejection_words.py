@@ -297,6 +297,20 @@ def _availability(missed: Missed) -> Told:
     return Told(f"{stand} ≤ {most} (replicas.maximum): allow steadier capacity types, or more replicas")
 
 
+def _carbon(missed: Missed) -> Told:
+    site, pool = missed.offer.pool.site, missed.offer.pool.name
+    if site is None:
+        return Told(f"PUE and grid of pool {pool} are not known: no carbon objective can be judged there")
+    if site.unknown is not None:
+        return Told(site.unknown)
+    value, limit = missed.miss.value, missed.miss.limit
+    if not isfinite(value):
+        return Told("the energy of a request is not known: the power limit of the GPU is not in the catalogue")
+    return Told(
+        f"{number(value)} g of CO2e per thousand requests > {number(limit)} g (objectives.carbon, {site.place})"
+    )
+
+
 def _spot_share(missed: Missed) -> Told:
     spot, allowed = missed.workload.spot, missed.workload.placement.capacity_types
     if all(kind is CapacityType.SPOT for kind in allowed):
@@ -337,6 +351,7 @@ MESSAGES: dict[Constraint, Callable[[Missed], Told]] = {
     Constraint.CONTEXT: _context,
     Constraint.LATENCY: _latency,
     Constraint.THROUGHPUT: _throughput,
+    Constraint.CARBON: _carbon,
     Constraint.AVAILABILITY: _availability,
     Constraint.SPOT_SHARE: _spot_share,
     Constraint.CAPACITY: _capacity,

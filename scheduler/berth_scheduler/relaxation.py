@@ -245,6 +245,13 @@ def _quality(index: int, workload: Workload) -> list[WhatIf]:
     return [_what_if(index, Constraint.QUALITY, workload, change, quality=None)]
 
 
+def _carbon(index: int, workload: Workload) -> list[WhatIf]:
+    def change(_berths: Result, _: Decimal) -> str:
+        return "without objectives.carbon"
+
+    return [_what_if(index, Constraint.CARBON, workload, change, carbon_grams_per_thousand_requests=None)]
+
+
 def _width(index: int, workload: Workload) -> list[WhatIf]:
     def change(berths: Result, _: Decimal) -> str:
         return f"placement.maximumTensorParallel ≥ {berths[0].tensor_parallel}"
@@ -270,6 +277,7 @@ RELAXATIONS: tuple[tuple[Constraint, Callable[[int, Workload], list[WhatIf]]], .
     (Constraint.SPOT_SHARE, _spot_share),
     (Constraint.SHARING, _sharing),
     (Constraint.QUALITY, _quality),
+    (Constraint.CARBON, _carbon),
     (Constraint.MEMORY, _width),
     (Constraint.LATENCY, _width),
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from berth_cost.carbon import Site
 from berth_cost.case import MeasuredPoint, Model
 from berth_cost.gpu_catalogue import GPUSpecification
 from berth_cost.price_book import Price
@@ -180,6 +181,8 @@ class Workload(Record):
     maximum_replicas: int = 20
     spot: SpotPolicy = SpotPolicy()
     budget_usd_per_month: Decimal | None = None
+    carbon_grams_per_thousand_requests: float | None = None
+    """The most that it may emit, CO2 equivalent."""
     resources: PodResources
     strategy: Literal["Switch", "Recreate"] = "Switch"
     running: tuple[Running, ...] = ()
@@ -248,6 +251,8 @@ class Pool(Record):
     zones: tuple[str, ...] | None = None
     price: Price | None = None
     """Per node hour."""
+    site: Site | None = None
+    """Where it draws its power; None: not known."""
     spot: SpotRisk | None = None
     nodes: tuple[Node, ...] = ()
     node_labels: dict[str, str] = {}

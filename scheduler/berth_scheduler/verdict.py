@@ -8,6 +8,7 @@ from berth_cost.case import Prediction
 from berth_scheduler.cost import cost_of
 from berth_scheduler.decision import Alternative, Constraint, Decision, Rejection, Transition, Verdict
 from berth_scheduler.fleet import Choice, FleetPlan
+from berth_scheduler.footprint import footprint_of
 from berth_scheduler.rejection import Miss
 from berth_scheduler.snapshot import Problem, Workload
 from berth_scheduler.survey import Survey
@@ -26,6 +27,7 @@ from berth_scheduler.wording import (
 
 NOT_HASHED = {
     "prediction": True,
+    "footprint": True,
     "availability_percent": True,
     "cost": {"price_date", "effective_usd_per_hour", "usd_per_hour_low", "usd_per_hour_high", "price_note"},
     "decision_hash": True,
@@ -81,6 +83,7 @@ def placed(found: Survey, index: int, choice: Choice, evidence: Evidence) -> Dec
             prediction=evidence.prediction,
             availability_percent=choice.availability_percent,
             cost=cost,
+            footprint=footprint_of(workload, choice.berths, evidence.prediction, found.supply),
             alternatives=evidence.alternatives,
             rejected=evidence.rejected,
             decision_hash="",
@@ -213,6 +216,8 @@ def _asked(workload: Workload, nearest: Rejection) -> str:
         Constraint.MEMORY: "the model does not fit into the memory of any allowed GPU",
         Constraint.CONTEXT: f"{workload.maximum_context_tokens} tokens of context do not fit",
         Constraint.THROUGHPUT: f"{rate} is out of reach with replicas.maximum {workload.maximum_replicas}",
+        Constraint.CARBON: f"carbon ≤ {number(workload.carbon_grams_per_thousand_requests or 0)} g of CO2e per thousand"
+        " requests is out of reach",
         Constraint.AVAILABILITY: f"availability ≥ {percent(limit)} is out of reach",
         Constraint.SPOT_SHARE: "spot alone is not allowed",
         Constraint.CAPACITY: "no pool is large enough",

@@ -140,7 +140,7 @@ class Reason(StrEnum):
 
     # Priced
     PRICE_STATED = "PriceStated"
-    """spec.price.usdPerNodeHour."""
+    """spec.price.usdPerNodeHour, or what spec.price.owned comes to."""
     PRICE_FOUND = "PriceFound"
     """Found in the price book."""
     NO_PRICE = "NoPrice"

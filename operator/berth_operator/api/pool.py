@@ -15,6 +15,7 @@ from berth_operator.api.field import (
     PositiveDecimal,
     Tally,
 )
+from berth_operator.api.ownership import OwnedPrice
 from berth_operator.api.rule import Rule
 from berth_scheduler.snapshot import CapacityType
 
@@ -100,10 +101,12 @@ class NodeResources(Part):
 
 
 class PoolPrice(Part):
-    """What a node costs: stated, or looked up in the price book. Without it, it is looked up by the nodes' labels."""
+    """What a node costs: stated, owned, or looked up in the price book. Without it: looked up by the nodes' labels."""
 
     usd_per_node_hour: PositiveDecimal | None = None
     """Stated: USD for one node, with all its GPUs, for one hour."""
+    owned: OwnedPrice | None = None
+    """Total cost of ownership of hardware of one's own."""
     cloud: Identifier | None = None
     """Looked up: such as aws."""
     region: Identifier | None = None
@@ -116,20 +119,29 @@ class PoolPrice(Part):
     rules: ClassVar = (
         Rule(
             cel=(
-                "has(self.usdPerNodeHour) != (has(self.cloud) || has(self.region) || has(self.instanceType)"
-                " || has(self.term))"
+                "[has(self.usdPerNodeHour), has(self.owned), has(self.cloud) || has(self.region)"
+                " || has(self.instanceType) || has(self.term)].exists_one(way, way)"
             ),
-            message="state either usdPerNodeHour, or cloud, region and instanceType to look the price up",
+            message="state one of usdPerNodeHour, owned, or cloud, region and instanceType to look the price up",
             holds=lambda price: (
-                (price.usd_per_node_hour is not None)
-                != any(part is not None for part in (price.cloud, price.region, price.instance_type, price.term))
+                [
+                    price.usd_per_node_hour is not None,
+                    price.owned is not None,
+                    any(part is not None for part in (price.cloud, price.region, price.instance_type, price.term)),
+                ].count(True)
+                == 1
             ),
         ),
         Rule(
-            cel="has(self.usdPerNodeHour) || (has(self.cloud) && has(self.region) && has(self.instanceType))",
+            cel=(
+                "has(self.usdPerNodeHour) || has(self.owned)"
+                " || (has(self.cloud) && has(self.region) && has(self.instanceType))"
+            ),
             message="looking a price up needs all of cloud, region and instanceType",
             holds=lambda price: (
-                price.usd_per_node_hour is not None or None not in (price.cloud, price.region, price.instance_type)
+                price.usd_per_node_hour is not None
+                or price.owned is not None
+                or None not in (price.cloud, price.region, price.instance_type)
             ),
         ),
     )

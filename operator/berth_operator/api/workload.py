@@ -148,6 +148,13 @@ Availability = Annotated[
 ]
 
 
+class CarbonObjective(Part):
+    """What a request may emit: of the GPUs it runs on, at the site's meter."""
+
+    maximum_grams_per_thousand_requests: PositiveDecimal
+    """Grams of CO2 equivalent, at the upper edge of the predicted energy. A pool of unknown grid is not used."""
+
+
 class Objectives(Part):
     """What a placement must keep at the stated traffic, as predicted: latencies at the upper edge of their 90 % band.
 
@@ -164,6 +171,8 @@ class Objectives(Part):
     availability_percent: Availability | None = None
     """Share of the time with enough replicas standing for the stated traffic. Spares are added and spot is left until
     it holds, by failure rates that docs/spot.md states."""
+    carbon: CarbonObjective | None = None
+    """Of the energy that the GPUs draw for a request."""
 
 
 # --- bounds of the choice ----------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
         _labelled(
             page, "Where the time goes", [" · ".join(unbroken(one.text) for one in explanation.where_the_time_goes)]
         )
+    if explanation.energy:
+        _labelled(page, "Energy of the GPUs", [explanation.energy])
     runners_up = explanation.runners_up if everything else explanation.runners_up[:FEW_RUNNERS_UP]
     reasons = [one for one in explanation.why_not if one != explanation.because]
     why_not = list(reasons if everything else reasons[:FEW])
@@ -91,6 +93,7 @@ def explanation_markdown(explanation: Explanation) -> str:
             markdown_row(one.name, one.asked, _predicted(one), one.evidence or "") for one in explanation.objectives
         ]
         lines.append("")
+    lines += [f"- energy of the GPUs: {explanation.energy}"] if explanation.energy else []
     lines += [f"- would do: {one.change}: {one.result}" for one in explanation.nearest_that_would_do]
     lines += [f"- runner-up: {one}" for one in explanation.runners_up]
     lines += [f"- why not: {one}" for one in explanation.why_not[:FEW]]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from berth_cost.ownership.comparison import Comparison
 from berth_cost.price_diff import PriceDiff
 from berth_cost.spot_replay import Replay
 from berth_operator.cli.comparison import PlanComparison
@@ -28,6 +29,7 @@ RECORDS: dict[str, type[BaseModel]] = {
     "price-explanation": PriceExplanation,
     "price-diff": PriceDiff,
     "price-refresh": Refreshed,
+    "cost-comparison": Comparison,
 }
 """By file name without suffix."""
 
