@@ -2,7 +2,7 @@
 
 Run: ``python benchmarks/accuracy/error_table.py [--data FOLDER]``. Columns: absolute percentage error (median, mean) of
 
-- held out: models that the constants had not seen, as the fit recorded it (``benchmarks/accuracy/fit_constants.py``);
+- held out: models that the constants had not seen, as the fits recorded it (``fit_language.py``, ``fit_classic.py``);
 - fitted: the same cases with the constants as they are shipped;
 - one run: every deployment told one of its own runs, the one of middle load, and asked about its others;
 - naive: work over peak rate and bandwidth, with the one factor per row of this table that suits it best;
@@ -30,6 +30,7 @@ from berth_cost.table import case_table
 
 CENTRAL = ("mean", "p50", "p99", "value")
 NOT_PREDICTED = ("requestsPerSecond", "totalTokensPerSecond")
+WITHOUT_WORK = ("ramp_tokens", "ramp_flops", "cohort_share", "lookahead_steps", "reused_prefix_tokens")
 HEADERS = ("source", "metric", "n", "held out", "fitted", "n", "one run", "naive", "in band", "one run in band")
 
 
@@ -53,15 +54,17 @@ def naive_constants(constants: Constants) -> Constants:
     """The roofline alone: full efficiency, no overhead, nothing known about GPUs, precisions or families."""
     document = copy.deepcopy(constants.model_dump(by_alias=False))
     for kind in ("language", "classic"):
-        for engine in document[kind].values():
+        for engine in document[kind]["engines"].values():
             for name in engine:
                 if name.endswith("_efficiency"):
                     engine[name] = 1.0
-                elif name.endswith("_seconds") or name in ("ramp_tokens", "ramp_flops", "cohort_share"):
+                elif name.endswith("_seconds") or name in WITHOUT_WORK:
                     engine[name] = 0.0
             if kind == "classic":
                 engine["host_bytes_per_second"] = 1e15
-    document["gpus"], document["families"], document["precisions"] = {}, {}, {}
+                engine["copy_seconds_per_byte"] = engine["width_exponent"] = 0.0
+        document[kind]["gpus"], document[kind]["precisions"] = {}, {}
+    document["classic"]["families"] = {}
     return Constants.model_validate(document)
 
 
@@ -108,7 +111,8 @@ def error(ratios: NDArray[np.float64]) -> tuple[float, float] | None:
 
 def rows_of_source(source: str, cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[Row]:
     constants = built_in_constants()
-    recorded = {(one.source, one.metric): one for one in constants.errors}
+    errors = [*constants.language.errors, *constants.classic.errors]
+    recorded = {(one.source, one.metric): one for one in errors if one.left_out == "model"}
     table = case_table(cases, gpus)
     told, asked = told_one_run(cases, table, gpus)
     plain, naive, one_run = predict(table), predict(table, naive_constants(constants)), predict(told)

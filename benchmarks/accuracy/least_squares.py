@@ -25,12 +25,18 @@ class Parameter:
 
 
 def fit(
-    residuals: Callable[[Floats], Floats], start: Floats, parameters: Sequence[Parameter], rounds: int = 8
+    residuals: Callable[[Floats], Floats],
+    start: Floats,
+    parameters: Sequence[Parameter],
+    rounds: int = 8,
+    owners: Sequence[NDArray[np.int64]] | None = None,
 ) -> Floats:
     """Minimise Σ huber(residual) + Σ ((log value − log prior) / deviation)² by damped Gauss-Newton.
 
     Returns the values, shape (parameters,). ``start`` is the prior, positive. ``residuals``: weighted log ratios at
-    given values.
+    given values. ``owners``: groups of parameters that are moved together because no residual depends on two of them;
+    each an array of the shape of the residuals that names the one parameter of the group that each depends on, −1 for
+    none. Without it every parameter is moved alone.
     """
     prior = np.log(start)
     deviation = np.array([one.deviation for one in parameters])
@@ -51,9 +57,14 @@ def fit(
         base = residuals(np.exp(point))
         # Away from an upper bound: a step that is cut off there would show no slope.
         steps = np.where(point + STEP > upper, -STEP, STEP)
-        slopes = np.stack(
-            [(residuals(np.exp(_moved(point, i, step))) - base) / step for i, step in enumerate(steps)], axis=1
-        )
+        slopes = np.zeros((len(base), len(point)))
+        for owner in owners or [np.full(len(base), i) for i in range(len(point))]:
+            own = np.unique(owner[owner >= 0])
+            moved = point.copy()
+            moved[own] += steps[own]
+            change = residuals(np.exp(moved)) - base
+            rows = np.flatnonzero(owner >= 0)
+            slopes[rows, owner[rows]] = change[rows] / steps[owner[rows]]
         weight = np.where(np.abs(base) <= HUBER, 1.0, HUBER / np.maximum(np.abs(base), 1e-12))
         normal = slopes.T @ (weight[:, None] * slopes) + np.diag(1 / deviation**2)
         gradient = slopes.T @ (weight * base) + (point - prior) / deviation**2
@@ -68,9 +79,3 @@ def fit(
         if not improved or gain < 1e-4 * best:
             break
     return np.exp(point)
-
-
-def _moved(point: Floats, index: int, step: float) -> Floats:
-    moved = point.copy()
-    moved[index] += step
-    return moved

@@ -9,36 +9,56 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from berth_cost.bracketing import Excess, last_true
-from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
+from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, NetworkCalibration, rows_of
+from berth_cost.classic_columns import ClassicColumns, classic_columns, family_columns, launch_factor
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import (
-    ClassicColumns,
-    Constants,
-    behind_server,
-    classic_columns,
-    efficiency_factors,
-    family_factor,
-)
+from berth_cost.engine_constants import Constants, behind_server, efficiency_factors
 from berth_cost.percentiles import Jitter, Latency, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
-from berth_cost.roofline import soft_maximum
+from berth_cost.roofline import overlapped, soft_maximum
 from berth_cost.work import DenseWork
 
 REFERENCE_FLOPS = 4e9
 """Of the typical network that ``pass_overhead_seconds`` is stated for (ResNet-50 is 8.2e9)."""
+REFERENCE_PARAMETERS, REFERENCE_LAYERS = 25e6, 50.0
+"""Of the same; and how many layers a network is taken to have whose name does not say."""
 RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
+WIDEST = np.log(6.0)
+"""Networks with more than six times the reference's parameters, or less than a sixth, are as those."""
+HIGHEST_EFFICIENCY = 0.8
+"""Of the peak rate: large matrix products reach 77 to 87 % of it (public measurements on A100, H100, B200)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassCoefficients:
-    """A forward pass over b items on an otherwise empty GPU, seconds: soft maximum of two lines, plus a line."""
+    """A forward pass over b items, seconds: the GPU's work is the soft maximum of two lines; launches run beside it in
+    part; every item's copy comes on top."""
 
     compute_fixed: Floats
     compute_item: Floats
     memory_fixed: Floats
     memory_item: Floats
-    overhead_fixed: Floats
-    overhead_item: Floats
+    launches: Floats
+    overlap: Floats
+    """Share of the launches that the processor makes while the GPU works."""
+    copy_item: Floats
+
+    def seconds(self, items: Floats, instances: Floats | float = 1.0) -> Floats:
+        """Between two completions where ``instances`` are at work: they share the GPU, and nothing else."""
+        beside = overlapped(self.device_seconds(items), self.launches / instances, self.overlap)
+        return beside + self.copy_item * items / instances
+
+    def scaled(self, fixed: Floats, item: Floats, copy: Floats) -> "PassCoefficients":
+        """What a pass takes whatever its batch, what an item adds and what its copy adds, times a factor each."""
+        return replace(
+            self,
+            compute_fixed=self.compute_fixed * fixed,
+            memory_fixed=self.memory_fixed * fixed,
+            launches=self.launches * fixed,
+            compute_item=self.compute_item * item,
+            memory_item=self.memory_item * item,
+            copy_item=self.copy_item * copy,
+        )
 
     def device_seconds(self, items: Floats) -> Floats:
         return soft_maximum(self.compute(items), self.memory(items))
@@ -50,7 +70,7 @@ class PassCoefficients:
         return self.memory_fixed + self.memory_item * items
 
     def overhead(self, items: Floats) -> Floats:
-        return self.overhead_fixed + self.overhead_item * items
+        return self.launches + self.copy_item * items
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +104,38 @@ class BatchService:
     """Per request, through a server."""
     host_serial: Floats
     """Its copies, which requests take one after another."""
-    host_jitter: float
-    pass_jitter: float
+    host_overlap: Floats
+    """Share of the copies that runs while the GPU works."""
+    host_jitter: Floats
+    pass_jitter: Floats
     burstiness: Floats
+    client_share: float
+    """Of a closed load's round trips: what is not waiting for the answer."""
     maximum_rate: Floats
 
     def pass_seconds(self, requests: Floats) -> Floats:
-        items = requests * self.items
-        return self.work.device_seconds(items) + self.work.overhead(items)
+        return self.work.seconds(requests * self.items)
 
     def device_cycle_seconds(self, requests: Floats) -> Floats:
-        """Between two completions where all instances are busy: they share the GPU, and overlap their overheads."""
-        return np.maximum(self.work.device_seconds(requests * self.items), self.pass_seconds(requests) / self.instances)
+        """Between two completions where all instances are busy."""
+        return self.work.seconds(requests * self.items, self.instances)
 
     def cycle_seconds(self, requests: Floats) -> Floats:
         """The same, with the copies through the host: they overlap in part with what the GPU does."""
-        return np.hypot(self.device_cycle_seconds(requests), requests * self.host_serial)
+        return overlapped(self.device_cycle_seconds(requests), requests * self.host_serial, self.host_overlap)
+
+    def calibrated(self, runs: NetworkCalibration) -> "BatchService":
+        """As measured runs of the deployment, or of ones like it, have corrected it."""
+        host, spread = np.exp(runs.log_host), np.exp(runs.log_spread)
+        service = replace(
+            self,
+            work=self.work.scaled(np.exp(runs.log_fixed), np.exp(runs.log_item), host),
+            host=self.host * host,
+            host_serial=self.host_serial * host,
+            host_jitter=self.host_jitter * spread,
+            pass_jitter=self.pass_jitter * spread,
+        )
+        return replace(service, maximum_rate=service.largest_batch / service.cycle_seconds(service.largest_batch))
 
     def rate(self, arrivals: Floats) -> Floats:
         """Requests per second at m = ``arrivals``."""
@@ -149,7 +185,7 @@ class BatchService:
         unhindered = self.host + alone
         longest = clients * self.cycle_seconds(batch) / batch
         latency = np.maximum(unhindered, longest)
-        rate = clients / latency
+        rate = (1 - self.client_share) * clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
         return self._state(
@@ -222,12 +258,29 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         delay=np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0),
         host=through_server(table, engine.request_seconds) + copies,
         host_serial=copies,
-        host_jitter=constants.jitter.host,
-        pass_jitter=constants.jitter.network_pass,
+        host_overlap=engine.host_overlap,
+        host_jitter=engine.host_jitter,
+        pass_jitter=np.full(len(table), constants.classic.jitter.network_pass),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
+        client_share=constants.classic.client_share,
         maximum_rate=np.ones_like(largest),
     )
-    return replace(service, maximum_rate=largest / service.cycle_seconds(largest))
+    service = replace(service, maximum_rate=largest / service.cycle_seconds(largest))
+    if table.calibration is None or table.calibration.network is None:
+        return service
+    return service.calibrated(table.calibration.network)
+
+
+def state_under(service: BatchService, table: CaseTable, kind: LoadKind, stretch: Floats) -> ClassicState:
+    """At the load of the table, all of ``kind``, where every time is ``stretch`` times as long, on the service's own
+    clock: see :func:`berth_cost.replica.language_state`."""
+    if kind is LoadKind.OPEN:
+        return service.open_state(service.arrivals_at(table.requests_per_second * stretch))
+    if kind is LoadKind.CLOSED:
+        return service.closed_state(table.concurrency)
+    if kind is LoadKind.BATCH:
+        return service.batch_state(table.batch_size)
+    return service.saturated_state()
 
 
 def through_server(table: CaseTable, seconds: Floats) -> Floats:
@@ -241,21 +294,30 @@ def through_server(table: CaseTable, seconds: Floats) -> Floats:
 def pass_coefficients(
     table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
 ) -> PassCoefficients:
-    compute_factor, memory_factor = efficiency_factors(constants, table)
+    compute_factor, memory_factor = efficiency_factors(constants.classic, table)
+    family = family_columns(constants, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
-    family = family_factor(constants, table)
-    size = family * np.power(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS, engine.size_exponent)
+    size = np.log(np.maximum(work.flops, 1.0) / REFERENCE_FLOPS)
+    parameters = np.log(np.nan_to_num(work.parameters, nan=REFERENCE_PARAMETERS) / REFERENCE_PARAMETERS)
+    # Wide layers fill the GPU better than thin ones of the same FLOPs, up to a point.
+    wide = np.exp(engine.width_exponent * np.clip(parameters, -WIDEST, WIDEST))
+    layers = np.log(np.nan_to_num(work.layers, nan=REFERENCE_LAYERS) / REFERENCE_LAYERS)
+    slower = family.device / wide
+    launches = family.launches * np.exp(engine.size_exponent * size + engine.layer_exponent * layers)
+    copies = engine.copy_seconds_per_byte * work.input_bytes
+    # Without tensor cores Winograd's convolutions take fewer operations than are counted; with them nothing does.
+    fastest = np.where(compute_factor > 1.5, 0.0, 1 / (HIGHEST_EFFICIENCY * device.peak_flops_per_second))
+    fill = engine.ramp_flops * device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND
     return PassCoefficients(
-        compute_fixed=family
-        * engine.ramp_flops
-        * device.peak_flops_per_second
-        / RAMP_REFERENCE_FLOPS_PER_SECOND
-        / flops,
-        compute_item=family * work.flops / flops,
-        memory_fixed=family * work.weight_bytes / bandwidth,
+        compute_fixed=slower * fill / flops,
+        compute_item=np.maximum(slower / flops, fastest) * work.flops,
+        memory_fixed=slower * work.weight_bytes / bandwidth,
         # Written by one operation, read by the next.
-        memory_item=family * 2 * work.activation_bytes / bandwidth,
-        overhead_fixed=engine.pass_overhead_seconds * size,
-        overhead_item=engine.item_overhead_seconds,
+        memory_item=slower * 2 * work.activation_bytes / bandwidth,
+        launches=engine.pass_overhead_seconds * launches * launch_factor(constants, table),
+        # A server hands batch after batch over, and waits for each.
+        overlap=engine.launch_overlap - through_server(table, engine.launch_overlap),
+        # A server copies by itself; a framework's own loop does it between its passes.
+        copy_item=copies - through_server(table, copies),
     )

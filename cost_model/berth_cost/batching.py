@@ -1,29 +1,32 @@
 """Continuous batching of language models: what a step carries, and how long requests take, at any load.
 
-Everything follows one variable explicitly, x = requests admitted per step. In steady state a step carries B = x·(output
-− 1) decoding sequences and P = x·input prompt tokens, so the step time T(x), the rate x / T(x) and every latency are
-known functions of x, all rising; there is no fixed point to iterate. A load fixes x: a closed loop by the number of
-clients, an open one by its rate, saturation by the seats or by the token budget of a step.
+Everything follows one variable explicitly, x = requests admitted per step. In steady state B = x·(output − 1) sequences
+decode. Prompts come in whole chunks: a step carries none with probability e^(−x·chunks), and else the chunks of those
+that came. So the mean step T(x), the rate x / T(x) and every latency are known functions of x, all rising; there is no
+fixed point to iterate. A load fixes x: a closed loop by the number of clients, an open one by its rate, saturation by
+the seats or by the token budget of a step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from berth_cost.bracketing import Excess, last_true
 from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import Constants, LanguageColumns, efficiency_factors, language_columns
-from berth_cost.memory import LanguageMemory, expert_shards, language_memory
-from berth_cost.percentiles import Jitter, Latency, LogNormal, Part, Residual, Wait
+from berth_cost.engine_constants import Constants
+from berth_cost.language_columns import language_columns
+from berth_cost.language_step import cache_factor, prefilled_tokens, step_coefficients
+from berth_cost.memory import LanguageMemory, language_memory
+from berth_cost.percentiles import Interruption, Jitter, Latency, LogNormal, Part, Residual, Wait
 from berth_cost.queueing import HIGHEST_UTILIZATION, mean_wait, waiting_probability
 from berth_cost.roofline import StepCoefficients
 from berth_cost.work import TransformerWork
 
-RAMP_REFERENCE_FLOPS_PER_SECOND = 1e15
-"""``ramp_tokens`` is stated for a GPU of this peak rate; a smaller one fills with fewer tokens, in proportion."""
 SMALLEST_CHUNK_SHARE = 0.125
 """Of the token budget: what is left for prompts however many sequences decode."""
+FEWEST_PROMPTS_AT_MEDIAN = 0.6
+"""Chunks per step below which the median step carries none (a Poisson number's median is 0 up to a mean of log 2)."""
 HIGHEST_COLLISION = 0.9
 """Prompts share steps, so the queue for prefill alone never diverges before the seats do."""
 
@@ -34,15 +37,43 @@ class LanguageState:
 
     requests_per_second: Floats
     sequences: Floats
-    prompt_tokens: Floats
-    """Per step."""
+    mixed_share: Floats
+    """Of steps, those that carry prompts too."""
+    mixed_tokens: Floats
+    """Prompt tokens of such a step."""
     step_seconds: Floats
-    """Of a mean step, which is the time per output token."""
+    """Of a mean step."""
     prefill_seconds: Floats
     time_to_first_token: Latency
     time_per_output_token: Latency
     end_to_end: Latency
     queue_seconds: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The two kinds of steps at an operating point; shapes (n,)."""
+
+    sequences: Floats
+    chunks: Floats
+    """Steps that a prompt takes."""
+    share: Floats
+    tokens: Floats
+    plain_seconds: Floats
+    mixed_seconds: Floats
+    chunks_per_step: Floats
+
+    @property
+    def mean_seconds(self) -> Floats:
+        return self.plain_seconds + self.share * (self.mixed_seconds - self.plain_seconds)
+
+    @property
+    def interruption(self) -> tuple[Floats, Floats]:
+        """What prompts add to a step, on average and in the median."""
+        longer = self.mixed_seconds - self.plain_seconds
+        median = np.maximum(self.chunks_per_step - FEWEST_PROMPTS_AT_MEDIAN, 0.0)
+        per_step = np.maximum(self.chunks_per_step, 1e-12)
+        return self.share * longer, longer * median * self.share / per_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +97,8 @@ class ContinuousBatching:
     prompt_seconds: Floats
     """What a chunk of a prompt adds to it."""
     request_overhead: Floats
+    lookahead_steps: Floats
+    tokens_per_step: Floats
     cohort_share: Floats
     prompt_sigma: Floats
     burstiness: Floats
@@ -75,7 +108,18 @@ class ContinuousBatching:
 
     def rate(self, admission: Floats) -> Floats:
         """Requests per second at x = ``admission``."""
-        return admission / self.step.seconds(admission * self.decode_steps, admission * self.prompt)
+        return admission / self._steps(admission).mean_seconds
+
+    def _steps(self, admission: Floats) -> "_Steps":
+        sequences = admission * self.decode_steps
+        room = np.maximum(self.token_budget - sequences, SMALLEST_CHUNK_SHARE * self.token_budget)
+        chunk = np.minimum(self.prompt, room)
+        chunks = self.prompt / chunk
+        share = -np.expm1(-admission * chunks)
+        tokens = np.minimum(admission * self.prompt / share, np.maximum(room, chunk))
+        plain = self.step.seconds(sequences, np.zeros_like(sequences))
+        mixed = self.step.seconds(sequences, tokens)
+        return _Steps(sequences, chunks, share, tokens, plain, mixed, admission * chunks)
 
     def admission_at(self, rate: Floats) -> Floats:
         """The x of an open load; a rate beyond what can be served gives the largest x that has an answer."""
@@ -96,15 +140,12 @@ class ContinuousBatching:
 
     def open_state(self, admission: Floats, saturated: bool = False) -> LanguageState:
         """Arrivals at the rate that belongs to x: queueing for seats and behind other prompts included."""
-        sequences, prompt_tokens = admission * self.decode_steps, admission * self.prompt
-        step = self.step.seconds(sequences, prompt_tokens)
+        steps = self._steps(admission)
+        step = steps.mean_seconds
         rate = admission / step
-        chunk_step, chunks = self._prefill_step(sequences, prompt_tokens)
-        prefill = chunk_step * chunks
-        busy = np.minimum(admission * chunks, 1.0)
-        excess = np.maximum(chunk_step - step, 0.0)
-        collision = np.minimum(rate * chunks * self.prompt_seconds, HIGHEST_COLLISION)
-        behind = self.burstiness * collision / (2 * (1 - collision)) * self.prompt_seconds * chunks
+        prefill = steps.mixed_seconds * steps.chunks
+        collision = np.minimum(rate * steps.chunks * self.prompt_seconds, HIGHEST_COLLISION)
+        behind = self.burstiness * collision / (2 * (1 - collision)) * self.prompt_seconds * steps.chunks
         utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
         residence = prefill + self.decode_steps * step
         varied = np.full_like(rate, self.output_variation)
@@ -114,48 +155,30 @@ class ContinuousBatching:
         waits: list[Part] = [
             Wait(behind, collision),
             Wait(seat_wait, waiting_probability(utilization, self.seats)),
-            Residual(step + busy * excess, np.ones_like(step)),
+            Residual(step, np.ones_like(step)),
         ]
-        return self._state(
-            rate=rate,
-            sequences=sequences,
-            prompt_tokens=prompt_tokens,
-            step=step,
-            prefill=prefill,
-            waits=waits,
-            fixed=np.zeros_like(rate),
-            queue=seat_wait + behind,
-        )
+        ahead = self.lookahead_steps * step
+        return self._state(steps, rate=rate, prefill=prefill, waits=waits, fixed=ahead, queue=seat_wait + behind)
 
     def closed_state(self, clients: Floats) -> LanguageState:
-        """A fixed number of requests in the system; beyond the seats they wait. Equal prompts move in cohorts."""
+        """A fixed number of requests in the system; beyond the seats they wait. The first prompts come all at once."""
         cycle_steps = self.decode_steps + self.chunk_steps
-        admission = np.minimum(clients / cycle_steps, self.largest_admission)
-        running = admission * cycle_steps
-        sequences = admission * self.decode_steps
-        # The part of the prompts that comes in cohorts is not there while others decode.
-        cohort = np.minimum(self.cohort_share, 1.0)
-        prompt_tokens = admission * self.prompt * (1 - cohort)
-        step = self.step.seconds(sequences, prompt_tokens)
-        chunk_step, chunks = self._prefill_step(sequences * (1 - cohort), prompt_tokens)
-        prefill = chunk_step * chunks
+        idle = self.step.seconds(np.minimum(clients, self.seats), np.zeros_like(clients))
+        away = self.request_overhead / idle + self.lookahead_steps
+        admission = np.minimum(clients / (cycle_steps + away), self.largest_admission)
+        steps = self._steps(admission)
+        step = steps.mean_seconds
+        prefill = steps.mixed_seconds * steps.chunks
+        running = np.minimum(clients, self.largest_admission * (cycle_steps + away))
         full = np.minimum(self.token_budget, np.maximum(running, 1.0) * self.prompt)
         everybody = np.maximum(running - 1.0, 0.0) * self.prompt / full * self.step.seconds(np.zeros_like(full), full)
         wave = self.cohort_share * everybody
-        residence = self.request_overhead + wave + prefill + self.decode_steps * step
+        ahead = self.lookahead_steps * step
+        residence = self.request_overhead + ahead + wave + prefill + self.decode_steps * step
         rate = running / residence
         waiting = np.maximum(clients - running, 0.0) / rate
         waits: list[Part] = [Residual(2 * wave, np.ones_like(wave))]
-        return self._state(
-            rate=rate,
-            sequences=sequences,
-            prompt_tokens=prompt_tokens,
-            step=step,
-            prefill=prefill,
-            waits=waits,
-            fixed=waiting,
-            queue=waiting + wave,
-        )
+        return self._state(steps, rate=rate, prefill=prefill, waits=waits, fixed=waiting + ahead, queue=waiting + wave)
 
     def saturated_state(self) -> LanguageState:
         """As many requests as there are seats, always; latencies leave out the wait for a seat, which has no end."""
@@ -169,34 +192,28 @@ class ContinuousBatching:
         prefill = self.step.seconds(zero, chunk) * tokens / chunk
         step = self.step.seconds(batch, zero)
         rate = batch / (self.request_overhead + prefill + self.decode_steps * step)
-        return self._state(
-            rate=rate, sequences=batch, prompt_tokens=zero, step=step, prefill=prefill, waits=[], fixed=zero, queue=zero
-        )
-
-    def _prefill_step(self, sequences: Floats, prompt_tokens: Floats) -> tuple[Floats, Floats]:
-        """(seconds of a step that carries a chunk of a new prompt, chunks a prompt is cut into)."""
-        room = np.maximum(self.token_budget - sequences, SMALLEST_CHUNK_SHARE * self.token_budget)
-        chunk = np.minimum(self.prompt, room)
-        return self.step.seconds(sequences, np.maximum(chunk, prompt_tokens)), self.prompt / chunk
+        steps = _Steps(batch, tokens / chunk, zero, zero, step, step, zero)
+        return self._state(steps, rate=rate, prefill=prefill, waits=[], fixed=zero, queue=zero)
 
     def _state(
         self,
+        steps: "_Steps",
         *,
         rate: Floats,
-        sequences: Floats,
-        prompt_tokens: Floats,
-        step: Floats,
         prefill: Floats,
         waits: list[Part],
         fixed: Floats,
         queue: Floats,
     ) -> LanguageState:
+        step = steps.mean_seconds
         # How many run fluctuates like a Poisson number, and the step time with it by its elasticity. The number is that
         # of a full replica: with few running the elasticity is small anyway, and the percentiles rise with the load.
         elasticity = np.maximum(1 - self.idle_step_seconds / step, 0.0)
         fluctuation = self.burstiness * elasticity * elasticity / self.seats
         variation = np.sqrt(self.service_jitter * self.service_jitter + fluctuation)
         decoding = self.decode_steps * step
+        average, median = steps.interruption
+        interruption = Interruption(average / self.tokens_per_step, median / self.tokens_per_step)
         first = [
             *waits,
             LogNormal(prefill, self.prompt_sigma),
@@ -204,12 +221,16 @@ class ContinuousBatching:
         ]
         return LanguageState(
             requests_per_second=rate,
-            sequences=sequences,
-            prompt_tokens=prompt_tokens,
+            sequences=steps.sequences,
+            mixed_share=steps.share,
+            mixed_tokens=steps.tokens,
             step_seconds=step,
             prefill_seconds=prefill,
             time_to_first_token=Latency(fixed + self.request_overhead, first),
-            time_per_output_token=Latency(step, [Jitter(variation * step)]),
+            time_per_output_token=Latency(
+                steps.plain_seconds / self.tokens_per_step,
+                [interruption, Jitter(variation * step / self.tokens_per_step)],
+            ),
             end_to_end=Latency(fixed + self.request_overhead + decoding, [*first, Jitter(variation * decoding)]),
             queue_seconds=queue,
         )
@@ -221,23 +242,23 @@ def continuous_batching(
     """The replicas of ``table``; every row a transformer with known numbers. Rows whose memory does not fit have
     ``memory.seats`` below 1 and no meaning otherwise."""
     engine = language_columns(constants, table)
+    work = replace(work, cache_bytes=work.cache_bytes * cache_factor(table, engine))
     budget = np.where(
         np.isnan(table.maximum_batched_tokens), engine.maximum_batched_tokens, table.maximum_batched_tokens
     )
-    prompt = np.maximum(table.input_tokens - table.shared_prefix_tokens, 1.0)
+    prompt = prefilled_tokens(table, engine)
     memory = language_memory(table, work, device, engine, np.minimum(budget, 8192.0))
     limit = np.where(np.isnan(table.maximum_batch_size), engine.maximum_batch_size, table.maximum_batch_size)
     seats = np.maximum(np.minimum(limit, memory.seats), 1.0)
-    decode_steps = np.maximum(table.output_tokens - 1.0, 0.0)
+    decode_steps = np.maximum(table.output_tokens - 1.0, 0.0) / engine.tokens_per_step
     chunk_steps = np.maximum(prompt / budget, 1.0)
     by_seats = seats / (decode_steps + chunk_steps)
     by_budget = budget / (prompt + decode_steps)
     largest = np.minimum(by_seats, by_budget)
     step = step_coefficients(table, work, device, engine, constants)
-    rate = largest / step.seconds(largest * decode_steps, largest * prompt)
     nothing = np.zeros_like(prompt)
     idle_step = step.seconds(nothing, nothing)
-    return ContinuousBatching(
+    batching = ContinuousBatching(
         step=step,
         memory=memory,
         prompt=prompt,
@@ -246,17 +267,20 @@ def continuous_batching(
         token_budget=budget,
         seats=np.maximum(largest * (decode_steps + chunk_steps), 1.0),
         largest_admission=largest,
-        maximum_rate=rate,
+        maximum_rate=nothing,
         idle_step_seconds=idle_step,
         prompt_seconds=step.seconds(nothing, np.minimum(prompt, budget)) - idle_step,
         request_overhead=served_seconds(table, engine.request_overhead_seconds),
+        lookahead_steps=served_seconds(table, engine.lookahead_steps),
+        tokens_per_step=engine.tokens_per_step,
         cohort_share=engine.cohort_share,
         prompt_sigma=prompt_sigma(table.input_tokens, table.input_tokens_p95),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
-        service_jitter=constants.jitter.service,
-        first_token_jitter=constants.jitter.first_token,
-        output_variation=constants.jitter.output_length,
+        service_jitter=constants.language.jitter.service,
+        first_token_jitter=constants.language.jitter.first_token,
+        output_variation=constants.language.jitter.output_length,
     )
+    return replace(batching, maximum_rate=batching.rate(largest))
 
 
 def served_seconds(table: CaseTable, seconds: Floats) -> Floats:
@@ -273,74 +297,3 @@ def prompt_sigma(mean: Floats, p95: Floats) -> Floats:
     ratio = np.log(np.maximum(np.where(np.isnan(p95), mean, p95) / mean, 1.0))
     z = 1.6448536269514722
     return z - np.sqrt(np.maximum(z * z - 2 * ratio, 0.0))
-
-
-def step_coefficients(
-    table: CaseTable, work: TransformerWork, device: DeviceColumns, engine: LanguageColumns, constants: Constants
-) -> StepCoefficients:
-    """Seconds per unit of what a step carries, per row.
-
-    Tensor parallelism splits every matrix product; pipeline stages work one after another, each on its share of the
-    sequences; GPUs beyond tensor × pipeline repeat the attention and split the sequences. Weights are read once a
-    step by each stage in turn, so a pipeline does not shorten that.
-    """
-    compute_factor, memory_factor = efficiency_factors(constants, table)
-    flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
-    bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
-    gpus, tensor, pipeline = (column.astype(np.float64) for column in (table.gpu_count, table.tensor, table.pipeline))
-    copies = gpus / (tensor * pipeline)
-    shards = expert_shards(table)
-
-    prompt = np.maximum(table.input_tokens - table.shared_prefix_tokens, 1.0)
-    context = table.input_tokens + table.output_tokens / 2
-    context = (context + np.minimum(context, work.window_tokens)) / 2
-    prompt_context = table.shared_prefix_tokens + prompt / 2
-    prompt_context = (prompt_context + np.minimum(prompt_context, work.window_tokens)) / 2
-
-    link = link_seconds(table, work, device, constants)
-    has_experts = work.expert_draw > 0
-    with np.errstate(divide="ignore"):
-        draw = np.where(work.expert_draw < 1, -np.log1p(-np.minimum(work.expert_draw, 1 - 1e-9)), 20.0)
-    return StepCoefficients(
-        compute_fixed=engine.ramp_tokens
-        * work.token_flops
-        * (device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND)
-        / (flops * tensor),
-        compute_sequence=(work.token_flops + work.context_flops * context) / (flops * gpus),
-        compute_prompt_token=(work.token_flops - work.head_flops + work.prompt_context_flops * prompt_context)
-        / (flops * gpus),
-        memory_fixed=work.shared_weight_bytes / (bandwidth * tensor),
-        memory_sequence=work.cache_bytes
-        * context
-        / (bandwidth * copies * pipeline * np.minimum(tensor, work.key_value_heads)),
-        memory_token=work.activation_bytes / (bandwidth * gpus),
-        expert_seconds=work.expert_weight_bytes / (bandwidth * shards),
-        expert_rate=np.where(has_experts, draw * shards / gpus, 0.0),
-        overhead_fixed=engine.step_overhead_seconds
-        + work.layers
-        * (engine.layer_overhead_seconds + np.where(has_experts, engine.expert_layer_overhead_seconds, 0.0)),
-        overhead_sequence=engine.sequence_overhead_seconds / copies,
-        link_fixed=link[0],
-        link_token=link[1] / (copies * pipeline),
-    )
-
-
-def link_seconds(
-    table: CaseTable, work: TransformerWork, device: DeviceColumns, constants: Constants
-) -> tuple[Floats, Floats]:
-    """(seconds per step, seconds per token) of two all-reduces a layer, as latency + bytes / bandwidth.
-
-    A ring moves 2·(n − 1)/n times the vector over each link; latency grows with log₂ n. Experts that are split
-    wider than attention exchange tokens twice a layer on top.
-    """
-    nvlink, pcie = constants.links["nvlink"], constants.links["pcie"]
-    latency = np.where(device.nvlink > 0, nvlink.latency_seconds, pcie.latency_seconds)
-    speed = device.link_bytes_per_second * np.where(device.nvlink > 0, nvlink.efficiency, pcie.efficiency)
-    tensor, shards = table.tensor.astype(np.float64), expert_shards(table)
-    wide = (work.expert_draw > 0) & (shards > tensor)
-    spans = (tensor > 1) | wide
-    rounds = np.log2(tensor) + np.where(wide, np.log2(shards), 0.0)
-    moved = 2 * (tensor - 1) / tensor + np.where(wide, 2.0, 0.0)
-    fixed = 2 * work.layers * latency * rounds + (table.pipeline - 1) * latency
-    token = np.where(spans, 2 * work.layers * work.hidden_bytes * moved / np.where(spans, speed, 1.0), 0.0)
-    return fixed, token

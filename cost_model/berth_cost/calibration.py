@@ -1,9 +1,8 @@
 """What measured runs of a model say about cases that were not measured.
 
-A run's residual, log(measured / predicted), is taken as a sample of how far the model is off, on a case that
-resembles the one asked for by ρ (0 to 1). Under a normal prior of deviation τ for such residuals and noise σ of a
-measurement, a run informs with precision 1 / (σ² + τ²·(1/ρ² − 1)): an exact run by 1/σ², an unlike one hardly at all.
-The factor is the precision-weighted mean, shrunk towards 1 by the prior; the band narrows by the posterior's share.
+Each run is predicted as every row sees it (what it leaves out is as in the row); its residual, log(measured /
+predicted), is what the model is off by there. What that says about the row is for ``language_calibration`` and
+``classic_calibration``; how sure it is, in one word, goes by likeness, ρ from 0 to 1.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,33 +11,27 @@ from typing import TypeVar
 
 import numpy as np
 
+from berth_cost import language_calibration
+from berth_cost.bands import GROUPS, NORMAL_EDGE, band_edges
 from berth_cost.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
 from berth_cost.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
+from berth_cost.classic_calibration import calibrated_networks
 from berth_cost.engine_constants import Constants, built_in_constants
+from berth_cost.feasibility import is_transformer
 from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.network_runs import NetworkRun
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
 
-PRIOR_DEVIATION = 0.30
-"""τ, in logs: what the model is off by on a deployment that nobody has measured."""
-MEASUREMENT_DEVIATION = 0.05
-"""σ, in logs: the same configuration measured again differs by 4 to 6 % (InferenceMAX repeats, BERT over TensorRT
-releases)."""
-ASSUMED_SHAPE_DEVIATION = 0.4
-"""The same where a typical network stands for one whose size nobody knows: how its time grows with the batch is a
-guess."""
-WIDEST_SHARE = 6.0
-"""Of the uncalibrated band's width, where the only runs of such a network are unlike the case."""
 TYPICAL = {"parameters": 25e6, "flops_per_inference": 4e9}
 LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5, 0.5, 0.7, 0.7
 """ρ of a run that differs in that way alone; differences multiply."""
 LIKE_OTHER_LOAD_KIND = 0.7
 LOAD_REACH = 3.0
 """e-folds of load, batch or length over which ρ falls to 1/e."""
-INDEPENDENT_RUNS = 2.0
-"""Runs of one deployment share most of their error: together they inform like this many of the best of them."""
 
 SERVICE, FIRST_TOKEN = "service", "first_token"
+COVARIANCES = {SERVICE: language_calibration.SERVICE, FIRST_TOKEN: language_calibration.FIRST_TOKEN}
 TIME_METRICS = ("time_per_output_token_seconds", "latency_seconds", "end_to_end_seconds")
 RATE_METRICS = ("items_per_second", "output_tokens_per_second", "requests_per_second")
 JSON_NAMES = {
@@ -63,6 +56,10 @@ class CalibrationError(ValueError):
 class Evidence:
     """What one run says about some rows; shapes (n,)."""
 
+    run: CaseTable
+    """The run as each row sees it."""
+    headroom: Floats
+    """1 far from saturation, towards 0 near it."""
     likeness: Floats
     """ρ, 0 where the run says nothing (no residual could be formed)."""
     residual: dict[str, Floats]
@@ -87,18 +84,70 @@ def calibrated(
     unknown, count = table.model_index, len(table)
     table, assumed = _completed(table, [rows for rows, _ in measured])
     factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
-    share = {group: np.ones(count) for group in (SERVICE, FIRST_TOKEN)}
     grade = np.full(count, "estimated", dtype=object)
-    for rows, points in measured:
+    deviation = {group: np.full(count, np.nan) for group in (SERVICE, FIRST_TOKEN)}
+    language = is_transformer(table)
+    for every, points in measured:
+        rows = every[language[every]]
+        if not len(rows):
+            continue
         asked = table.rows(rows)
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
-        for group in (SERVICE, FIRST_TOKEN):
-            factor[group][rows], share[group][rows] = _posterior(evidence, group, assumed[rows])
+        for group, covariance in COVARIANCES.items():
+            runs = [_run(asked, one, group) for one in evidence]
+            before = _deviation_before(asked, group, constants)
+            found = language_calibration.posterior(_place(asked, asked), runs, covariance, before)
+            factor[group][rows], deviation[group][rows] = found
         grade[rows] = _grades(evidence)
+    networks = calibrated_networks(table, _network_runs(table, measured, ~language, gpus), assumed, constants)
+    factor[SERVICE][~language], grade[~language] = networks.log_factor[~language], networks.evidence[~language]
     # Where no run says anything either, the size stays unknown, and the case is refused for it.
     silent = assumed & (grade == "estimated")
     table = replace(table, model_index=np.where(silent, unknown, table.model_index))
-    return replace(table, calibration=Calibration(factor, share, grade, assumed & ~silent))
+    return replace(table, calibration=Calibration(factor, grade, assumed & ~silent, deviation, networks.network))
+
+
+def _deviation_before(asked: CaseTable, group: str, constants: Constants) -> Floats:
+    """Of the residuals of the group's metric where nothing was measured, as the row's band says; in logs."""
+    metric = next(name for name, own in GROUPS.items() if own == group)
+    low, high = band_edges(constants, replace(asked, calibration=None), metric, "mean", np.zeros(len(asked)))
+    return np.log(high / low) / (2 * NORMAL_EDGE)
+
+
+def _run(asked: CaseTable, evidence: Evidence, group: str) -> language_calibration.Run:
+    return language_calibration.Run(_place(asked, evidence.run), evidence.residual[group], evidence.headroom)
+
+
+def _place(asked: CaseTable, run: CaseTable) -> language_calibration.Place:
+    """Codes are 0 where the run is as the row, else the run's own category: two runs may share what the row has not."""
+
+    def codes(same: Booleans, index: Integers) -> Floats:
+        return np.where(same, 0.0, index + 1.0)
+
+    split = ((run.gpu_count * 64 + run.tensor) * 64 + run.pipeline) * 64 + run.expert
+    return language_calibration.Place(
+        table=run,
+        gpu=codes(_same_gpu(asked, run), run.gpu_index),
+        engine=codes(_same_engine(asked, run), run.engine_index),
+        precision=codes(_same_precision(asked, run), run.precision_index),
+        split=codes(_same_split(asked, run), split),
+    )
+
+
+def _network_runs(
+    table: CaseTable,
+    measured: Sequence[tuple[Integers, Sequence[MeasuredPoint]]],
+    networks: Booleans,
+    gpus: Mapping[str, GPUSpecification],
+) -> list[NetworkRun]:
+    """The runs of the rows that are classic networks."""
+    runs = []
+    for rows, points in measured:
+        chosen = rows[networks[rows]]
+        if len(chosen):
+            asked = table.rows(chosen)
+            runs += [NetworkRun(chosen, _as_run(asked, point, gpus), point.metrics) for point in points]
+    return runs
 
 
 def _completed(table: CaseTable, groups: Sequence[Integers]) -> tuple[CaseTable, Booleans]:
@@ -116,25 +165,6 @@ def _completed(table: CaseTable, groups: Sequence[Integers]) -> tuple[CaseTable,
             concerned = rows[table.model_index[rows] == model]
             index[concerned], assumed[concerned] = len(models) - 1, True
     return replace(table, models=tuple(models), model_index=index, calibration=None), assumed
-
-
-def _posterior(evidence: Sequence[Evidence], group: str, assumed: Booleans) -> tuple[Floats, Floats]:
-    """(log factor, share of the band's width that is left), shapes (n,)."""
-    likeness = np.stack([one.likeness for one in evidence])
-    residual = np.stack([one.residual[group] for one in evidence])
-    usable = (likeness > 0) & np.isfinite(residual)
-    shape_deviation = np.where(assumed, ASSUMED_SHAPE_DEVIATION, PRIOR_DEVIATION)
-    with np.errstate(divide="ignore"):
-        spread = shape_deviation**2 * (1 / likeness**2 - 1)
-    precision = np.where(usable, 1 / (MEASUREMENT_DEVIATION**2 + spread), 0.0)
-    total = precision.sum(axis=0)
-    informed = np.minimum(total, INDEPENDENT_RUNS * precision.max(axis=0))
-    # Of a network of unknown size nothing is expected before its runs.
-    prior = np.where(assumed, 0.0, 1 / PRIOR_DEVIATION**2)
-    weighted = (precision * np.nan_to_num(residual)).sum(axis=0)
-    mean = np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
-    weight = np.maximum(informed + prior, 1e-12)
-    return mean * informed / weight, np.minimum(np.sqrt(1 / weight) / PRIOR_DEVIATION, WIDEST_SHARE)
 
 
 def _grades(evidence: Sequence[Evidence]) -> Objects:
@@ -163,6 +193,8 @@ def _evidence(
     headroom = np.where(run.load_kind == LoadKind.OPEN, 1 - np.nan_to_num(answers.utilization), 1.0)
     likeness = _likeness(asked, run) * headroom
     return Evidence(
+        run=run,
+        headroom=headroom,
         likeness=np.where(np.isfinite(residual[SERVICE]) | np.isfinite(residual[FIRST_TOKEN]), likeness, 0.0),
         residual=residual,
         same_deployment=_same_deployment(asked, run),

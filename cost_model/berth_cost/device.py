@@ -20,6 +20,8 @@ class DeviceColumns:
     memory_bytes: Floats
     bandwidth_bytes_per_second: Floats
     peak_flops_per_second: Floats
+    attention_flops_per_second: Floats
+    """Peak rate in 16 bits, in which attention is computed; that of the precision where there is none."""
     power_watts: Floats
     idle_power_watts: Floats
     link_bytes_per_second: Floats
@@ -44,6 +46,7 @@ def device_columns(table: CaseTable) -> DeviceColumns:
         bandwidth_bytes_per_second=_column([one.memory_bandwidth_bytes_per_second for one in table.gpus])[gpu]
         * memory_share,
         peak_flops_per_second=_peaks(table.gpus, table.precisions)[gpu, table.precision_index] * compute_share,
+        attention_flops_per_second=_attention_peaks(table)[gpu, table.precision_index] * compute_share,
         power_watts=_column([one.power_watts for one in table.gpus])[gpu] * compute_share,
         idle_power_watts=_column([one.idle_power_watts for one in table.gpus])[gpu] * compute_share,
         link_bytes_per_second=link[gpu],
@@ -75,13 +78,25 @@ def _slice_shares(table: CaseTable) -> tuple[Floats, Floats, Floats]:
     return np.array(compute)[chosen], np.array(memory)[chosen], np.array(size)[chosen]
 
 
+FASTER_INSTEAD = {"int8": "fp16", "int8-sparse": "fp16"}
+"""Where a GPU computes the second type faster, engines run the first in it: Volta and B300 have no fast int8 units."""
+
+
+def _attention_peaks(table: CaseTable) -> Floats:
+    """By (GPU, precision)."""
+    peaks = _peaks(table.gpus, table.precisions)
+    known = [one.peak_flops_per_second for one in table.gpus]
+    half = _column([rates.get("bf16", rates.get("fp16")) for rates in known])
+    return np.fmin(peaks, half[:, None])
+
+
 def _peaks(gpus: Sequence[GPUSpecification], precisions: Sequence[str]) -> Floats:
-    """Dense peak rate by (GPU, precision): the first of the precision's compute types that the GPU has a rate for."""
+    """Dense peak rate by (GPU, precision): the first of the precision's compute types that the GPU has a rate for, or
+    of a type that engines run instead because it is faster."""
     peaks = np.full((len(gpus), len(precisions)), np.nan)
     for i, gpu in enumerate(gpus):
+        rates = gpu.peak_flops_per_second
         for j, precision in enumerate(precisions):
-            known = [
-                gpu.peak_flops_per_second[key] for key in FORMATS[precision].compute if key in gpu.peak_flops_per_second
-            ]
-            peaks[i, j] = known[0] if known else np.nan
+            known = [rates[key] for key in FORMATS[precision].compute if key in rates]
+            peaks[i, j] = max(known[0], rates.get(FASTER_INSTEAD.get(precision, ""), 0.0)) if known else np.nan
     return peaks

@@ -4,7 +4,7 @@ import numpy as np
 
 from berth_cost.case_table import Floats
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import PowerConstants
+from berth_cost.fitted_constants import PowerConstants
 
 
 def power_watts(
@@ -12,8 +12,8 @@ def power_watts(
 ) -> Floats:
     """Mean power per GPU (W), shape (n,): idle, plus what running at all, computing and streaming add while busy.
 
-    ``busy``: share of the time in which anything runs; ``compute_share`` and ``memory_share``: of that time, at the
-    full rate. nan where the power limit is not known.
+    ``busy``: share of the time in which anything runs; ``compute_share`` (of a language model: its root) and
+    ``memory_share``: of that time, at the full rate. nan where the power limit is not known.
     """
     idle = np.where(
         np.isnan(device.idle_power_watts), constants.idle_share * device.power_watts, device.idle_power_watts

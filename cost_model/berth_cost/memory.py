@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from berth_cost.case_table import CaseTable, Floats
+from berth_cost.classic_columns import ClassicColumns
 from berth_cost.device import DeviceColumns
-from berth_cost.engine_constants import ClassicColumns, LanguageColumns
+from berth_cost.language_columns import LanguageColumns
 from berth_cost.work import DenseWork, TransformerWork
 
 LIVE_ACTIVATIONS = 0.3
@@ -33,6 +34,13 @@ class LanguageMemory:
     """Requests that fit beside the rest in the share of memory that the engine takes; below 1 where none fits."""
     limit_bytes: Floats
     """That share."""
+    reserved: Floats
+    """1 where the engine takes all of that share at start."""
+
+    def held_bytes(self, requests: Floats) -> Floats:
+        """What a reading of the GPU shows."""
+        needed = self.needed_bytes(requests)
+        return np.where(self.reserved > 0, np.maximum(needed, self.limit_bytes), needed)
 
     def needed_bytes(self, requests: Floats) -> Floats:
         return self.standing_bytes + self.prefix_bytes + requests * self.average_request_bytes
@@ -68,7 +76,7 @@ def language_memory(
     limit = device.memory_bytes * engine.memory_share
     free = limit - standing - prefix
     seats = np.where(free >= request, np.maximum(free / average, 1.0), 0.0)
-    return LanguageMemory(standing, request, average, prefix, seats, limit)
+    return LanguageMemory(standing, request, average, prefix, seats, limit, engine.reserves_memory)
 
 
 def classic_memory_bytes(table: CaseTable, work: DenseWork, engine: ClassicColumns, items_per_pass: Floats) -> Floats:

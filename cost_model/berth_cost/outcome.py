@@ -7,10 +7,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from berth_cost.bands import ESTIMATED_WIDENING, RECALLED_WIDENING, band_edges, calibration_factor
+from berth_cost.bands import (
+    ESTIMATED_WIDENING,
+    RECALLED_WIDENING,
+    UNMEASURED_WIDENING,
+    band_edges,
+    calibration_factor,
+)
 from berth_cost.batch_service import ClassicState
 from berth_cost.batching import LanguageState
-from berth_cost.case_table import CaseTable, Floats, Integers, LoadKind
+from berth_cost.case_table import Booleans, CaseTable, Floats, Integers, LoadKind
 from berth_cost.energy import power_watts
 from berth_cost.engine_constants import Constants
 from berth_cost.feasibility import OVERLOAD, Feasibility, check_overload, without_reasons
@@ -41,6 +47,7 @@ SCALARS = (
     "joulesPerOutputToken",
     "joulesPerRequest",
 )
+OUTPUT_RATE = "outputTokensPerSecond"
 PARTS = (
     "compute_seconds",
     "memory_seconds",
@@ -112,7 +119,7 @@ def widening(replicas: Replicas) -> Floats:
     """What is less sure than usual about each row widens its band by this much, in logs; shape (n,)."""
     wide = RECALLED_WIDENING * replicas.device.recalled
     if isinstance(replicas, ClassicReplicas):
-        wide = wide + ESTIMATED_WIDENING * replicas.estimated
+        wide = wide + ESTIMATED_WIDENING * replicas.estimated + UNMEASURED_WIDENING * replicas.unmeasured
     return wide
 
 
@@ -135,11 +142,14 @@ def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> 
             table,
             {"requestsPerSecond": 1.0, "outputTokensPerSecond": output, "totalTokensPerSecond": total},
         )
-        needed = replicas.batching.memory.needed_bytes(np.maximum(state.sequences, 1.0))
-        _add_banded(columns, constants, replicas, "memoryBytesPerGPU", needed)
+        if kind is not LoadKind.OPEN:
+            _band_rates(columns, constants, table)
+        held = replicas.batching.memory.held_bytes(np.maximum(state.sequences, 1.0))
+        _add_banded(columns, constants, replicas, "memoryBytesPerGPU", held)
         compute, memory = _step_shares(replicas, state)
         busy = -np.expm1(-state.sequences - state.requests_per_second * state.prefill_seconds)
-        watts = power_watts(constants.power, replicas.device, busy, compute, memory)
+        # A faster clock costs more than its share: power rises with the root of the rate of computing.
+        watts = power_watts(constants.language.power, replicas.device, busy, np.sqrt(compute), memory)
         _add_energy(columns, constants, replicas, watts, output)
         return Outcome(
             reasons=replicas.reasons,
@@ -168,7 +178,7 @@ def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> O
         passes = replicas.service.work
         compute, memory = passes.compute(state.items_per_pass), passes.memory(state.items_per_pass)
         cycle = replicas.service.cycle_seconds(state.items_per_pass / replicas.service.items)
-        watts = power_watts(constants.power, replicas.device, state.busy, compute / cycle, memory / cycle)
+        watts = power_watts(constants.classic.power, replicas.device, state.busy, compute / cycle, memory / cycle)
         _add_energy(columns, constants, replicas, watts, None)
         return Outcome(
             reasons=replicas.reasons,
@@ -257,6 +267,24 @@ def _add_rates(
             target[metric] = {SCALAR: rate * units}
 
 
+def _band_rates(columns: list[Columns], constants: Constants, table: CaseTable) -> None:
+    """Throughput that nobody offers has a band of its own; with runs, that of the times holds instead."""
+    low, high = band_edges(constants, table, OUTPUT_RATE, SCALAR, np.zeros(len(table)))
+    told = _told(table)
+    below, point, above = columns
+    for metric in ("requestsPerSecond", OUTPUT_RATE, "totalTokensPerSecond"):
+        values = point[metric][SCALAR]
+        below[metric] = {SCALAR: np.where(told, below[metric][SCALAR], values * low)}
+        above[metric] = {SCALAR: np.where(told, above[metric][SCALAR], values * high)}
+
+
+def _told(table: CaseTable) -> Booleans:
+    """Rows that runs say something about."""
+    if table.calibration is None:
+        return np.zeros(len(table), dtype=np.bool_)
+    return np.asarray(table.calibration.evidence != "estimated", dtype=np.bool_)
+
+
 def _add_banded(columns: list[Columns], constants: Constants, replicas: Replicas, metric: str, values: Floats) -> None:
     low, high = band_edges(constants, replicas.table, metric, SCALAR, np.zeros(len(replicas.table)))
     for target, factor in zip(columns, (low, np.ones_like(low), high), strict=True):
@@ -274,6 +302,15 @@ def _add_energy(
         target["joulesPerRequest"] = {SCALAR: joules}
         if output is not None:
             target["joulesPerOutputToken"] = {SCALAR: joules / output}
+    if output is not None:
+        # Errors of power and rate are not independent: measured energy has edges of its own, until runs tell the rate.
+        composed = [target["joulesPerOutputToken"][SCALAR] for target in columns]
+        _add_banded(columns, constants, replicas, "joulesPerOutputToken", composed[1].copy())
+        told = _told(replicas.table)
+        for target, own in zip(columns, composed, strict=True):
+            joules = np.where(told, own, target["joulesPerOutputToken"][SCALAR])
+            target["joulesPerOutputToken"] = {SCALAR: joules}
+            target["joulesPerRequest"] = {SCALAR: joules * output}
 
 
 def _utilization(kind: LoadKind, rate: Floats, maximum: Floats) -> Floats:
@@ -284,11 +321,14 @@ def _utilization(kind: LoadKind, rate: Floats, maximum: Floats) -> Floats:
 
 def _step_shares(replicas: LanguageReplicas, state: LanguageState) -> tuple[Floats, Floats]:
     """Compute and memory time of a mean step, each as a share of it."""
-    step, sequences, prompts = replicas.batching.step, state.sequences, state.prompt_tokens
-    return (
-        step.compute(sequences, prompts) / state.step_seconds,
-        step.memory(sequences, prompts) / state.step_seconds,
-    )
+    step, sequences = replicas.batching.step, state.sequences
+    plain = step.split(sequences, np.zeros_like(sequences))
+    mixed = step.split(sequences, state.mixed_tokens)
+    shares = [
+        (plain[name] + state.mixed_share * (mixed[name] - plain[name])) / state.step_seconds
+        for name in ("compute_seconds", "memory_seconds")
+    ]
+    return shares[0], shares[1]
 
 
 def _language_parts(replicas: LanguageReplicas, state: LanguageState, stretch: Floats) -> dict[str, Floats]:
@@ -296,22 +336,16 @@ def _language_parts(replicas: LanguageReplicas, state: LanguageState, stretch: F
     batching, step = replicas.batching, replicas.batching.step
     zero = np.zeros_like(state.sequences)
     chunk = np.minimum(batching.prompt, batching.token_budget)
+    decode = batching.decode_steps * state.step_seconds
     parts: dict[str, Floats] = dict.fromkeys(PARTS, zero)
     for seconds, sequences, prompts in (
         (state.prefill_seconds, zero, chunk),
-        (batching.decode_steps * state.step_seconds, state.sequences, state.prompt_tokens),
+        ((1 - state.mixed_share) * decode, state.sequences, zero),
+        (state.mixed_share * decode, state.sequences, state.mixed_tokens),
     ):
-        compute, memory = step.compute(sequences, prompts), step.memory(sequences, prompts)
-        overhead, linked = step.overhead(sequences), step.communication(sequences, prompts)
-        whole = step.seconds(sequences, prompts)
-        rooted = whole - overhead - linked
-        share = share_of_first(compute, memory)
-        for name, part in (
-            ("compute_seconds", rooted * share),
-            ("memory_seconds", rooted * (1 - share)),
-            ("overhead_seconds", overhead),
-            ("communication_seconds", linked),
-        ):
+        split = step.split(sequences, prompts)
+        whole = sum(split.values(), zero)
+        for name, part in split.items():
             parts[name] = parts[name] + seconds * part / whole
     parts["host_seconds"] = batching.request_overhead
     served = sum(parts.values(), zero)

@@ -77,7 +77,22 @@ class Wait:
         return self.average / probability * odds
 
 
-Part = Jitter | LogNormal | Residual | Wait
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """What prompts of others add to the time between two tokens. The median is that of single gaps; over a request the
+    gaps average out, so that high percentiles of requests count the mean."""
+
+    average: Floats
+    median: Floats
+
+    def mean(self) -> Floats | float:
+        return self.average
+
+    def quantile(self, statistic: str) -> Floats | float:
+        return self.median if statistic == "p50" else self.average
+
+
+Part = Interruption | Jitter | LogNormal | Residual | Wait
 
 
 @dataclass(frozen=True, slots=True)

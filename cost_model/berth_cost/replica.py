@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from berth_cost.batch_service import BatchService, ClassicState, batch_service
+from berth_cost.batch_service import BatchService, ClassicState, batch_service, state_under
 from berth_cost.batching import ContinuousBatching, LanguageState, continuous_batching
 from berth_cost.case_table import CaseTable, Floats, LoadKind
+from berth_cost.classic_columns import classic_columns, unmeasured_gpu
 from berth_cost.device import DeviceColumns, device_columns
-from berth_cost.engine_constants import Constants, classic_columns
+from berth_cost.engine_constants import Constants
 from berth_cost.feasibility import (
     Feasibility,
     check_dense_parallelism,
@@ -69,6 +70,8 @@ class ClassicReplicas:
     memory_bytes: Floats
     estimated: Floats
     """1 where sizes of the network are estimates."""
+    unmeasured: Floats
+    """1 where no measurement of the GPU entered the constants."""
 
     @property
     def maximum_rate(self) -> Floats:
@@ -127,7 +130,8 @@ def classic_replicas(table: CaseTable, constants: Constants) -> ClassicReplicas:
     if table.calibration is not None:
         needed = np.where(table.calibration.assumed_size, np.nan, needed)
     check_memory(reasons, needed, device.memory_bytes)
-    return ClassicReplicas(table, device, reasons, service, needed, work.estimated)
+    unmeasured = unmeasured_gpu(constants, table)
+    return ClassicReplicas(table, device, reasons, service, needed, work.estimated, unmeasured)
 
 
 def language_state(replicas: LanguageReplicas, kind: LoadKind, stretch: Floats) -> LanguageState:
@@ -148,11 +152,4 @@ def language_state(replicas: LanguageReplicas, kind: LoadKind, stretch: Floats) 
 
 def classic_state(replicas: ClassicReplicas, kind: LoadKind, stretch: Floats) -> ClassicState:
     """As :func:`language_state`."""
-    service, table = replicas.service, replicas.table
-    if kind is LoadKind.OPEN:
-        return service.open_state(service.arrivals_at(table.requests_per_second * stretch))
-    if kind is LoadKind.CLOSED:
-        return service.closed_state(table.concurrency)
-    if kind is LoadKind.BATCH:
-        return service.batch_state(table.batch_size)
-    return service.saturated_state()
+    return state_under(replicas.service, replicas.table, kind, stretch)

@@ -5,8 +5,10 @@ appendix; multi-head latent attention as in DeepSeek-V2 (2024), section 2.1; exp
 number of distinct draws, E·(1 − (1 − k/E)^tokens).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 
@@ -29,6 +31,9 @@ class TransformerWork:
     """0 where there are none."""
     expert_draw: Floats
     """Share of the routed experts that a token uses, 0 without experts."""
+    expert_layers: Floats
+    expert_flops: Floats
+    """Of ``token_flops``, those of the routed experts."""
     token_flops: Floats
     """All matrix products of a token that is decoded, output head included, attention over the context excluded."""
     head_flops: Floats
@@ -69,6 +74,7 @@ class _Shape:
     expert_parameters: float
     draw: float
     experts: float
+    expert_layers: float
     window: float
 
 
@@ -86,7 +92,7 @@ def _shape(transformer: Transformer | None) -> _Shape:
         cache_values = float(layers * (latent.key_value_rank + latent.rope_head_size))
         decode_context = 2.0 * layers * heads * (2 * latent.key_value_rank + latent.rope_head_size)
         prompt_context = 2.0 * layers * heads * (latent.nope_head_size + latent.rope_head_size + latent.value_head_size)
-    expert_parameters, draw, count = 0.0, 0.0, 0.0
+    expert_parameters, draw, count, expert_layers = 0.0, 0.0, 0.0, 0
     if experts is not None:
         expert_layers = max(layers - experts.first_dense_layers, 0)
         expert_parameters = 3.0 * transformer.hidden_size * experts.intermediate_size * experts.count * expert_layers
@@ -105,6 +111,7 @@ def _shape(transformer: Transformer | None) -> _Shape:
         expert_parameters=min(expert_parameters, transformer.parameters),
         draw=draw,
         experts=count,
+        expert_layers=float(expert_layers),
         window=np.inf if transformer.sliding_window_tokens is None else float(transformer.sliding_window_tokens),
     )
 
@@ -138,6 +145,8 @@ def transformer_work(table: CaseTable) -> TransformerWork:
         key_value_heads=shape["cache_heads"],
         expert_count=shape["experts"],
         expert_draw=shape["draw"],
+        expert_layers=shape["expert_layers"],
+        expert_flops=2 * routed * shape["draw"],
         token_flops=2 * (shared + routed * shape["draw"]) + head_flops,
         head_flops=head_flops,
         context_flops=shape["decode_context"],
@@ -157,6 +166,9 @@ class DenseWork:
     """Of one item through a classic network; shapes (n,). nan: nobody says, and there is no estimate."""
 
     flops: Floats
+    parameters: Floats
+    layers: Floats
+    """Of a network that is named after them (ResNet-50); nan of others."""
     weight_bytes: Floats
     activation_bytes: Floats
     """Written and read between operations, at the row's precision."""
@@ -169,12 +181,30 @@ class DenseWork:
 # Activations of 1,284 vision networks (timm benchmark tables, read 2026): elements ≈ e^a · FLOPs^b · parameters^c;
 # least squares in logs, residual standard deviation 0.54.
 ACTIVATION_INTERCEPT, ACTIVATION_FLOPS_POWER, ACTIVATION_PARAMETER_POWER = 1.579, 0.8636, -0.2781
+TRANSFORMER_FAMILIES = frozenset({"bert", "distilbert", "roberta", "albert", "electra", "vit", "deit", "beit", "eva"})
+TRANSFORMER_ACTIVATIONS_PER_FLOP = 4.7e-4
+"""Elements: of encoders the hidden states grow as the operations do (ViT-B/16 of the same tables: 16.5 million for
+35.2 GFLOP), where those of convolutions grow less."""
 ASSUMED_INPUT_BYTES = 3 * 224 * 224 * 4.0
 """An RGB image of 224 pixels a side in fp32, where the architecture does not state its input."""
 ASSUMED_OUTPUT_BYTES = 4000.0
 """1,000 class scores in fp32."""
 CATALOGUED_ACTIVATION_BYTES = 2.0
 """``activationBytesPerInference`` is stated for 16-bit elements."""
+
+
+NAMED_AFTER_LAYERS = re.compile(
+    r"(?:net|dpn|vgg|dla|next|nest|bit)(?:v2)?[_-]?[a-z]?(?P<layers>[1-9][0-9]{1,2})(?![0-9.])"
+)
+"""ResNet-50, VGG16, DenseNet121, DPN92, resnetv2_50x1, …: two or three digits after the family's name."""
+
+
+@cache
+def named_layers(name: str) -> float:
+    """The number of layers that a network's name states, nan where it states none."""
+    lower = name.lower()
+    found = NAMED_AFTER_LAYERS.search(lower)
+    return float(found["layers"]) if found and "hrnet" not in lower else np.nan
 
 
 def dense_work(table: CaseTable) -> DenseWork:
@@ -189,14 +219,19 @@ def dense_work(table: CaseTable) -> DenseWork:
     elements = np.exp(
         ACTIVATION_INTERCEPT + ACTIVATION_FLOPS_POWER * np.log(flops) + ACTIVATION_PARAMETER_POWER * np.log(parameters)
     )
+    families = [None if model.dense is None else model.dense.family for model in table.models]
+    encoder = np.array([family in TRANSFORMER_FAMILIES for family in families])[table.model_index]
+    elements = np.where(encoder, TRANSFORMER_ACTIVATIONS_PER_FLOP * flops, elements)
     activation = np.where(np.isnan(stated), elements, stated / CATALOGUED_ACTIVATION_BYTES)
     return DenseWork(
         flops=flops,
+        parameters=parameters,
+        layers=np.array([named_layers(model.name) for model in table.models])[table.model_index],
         weight_bytes=parameters * format_column(table, "weight_bytes"),
         activation_bytes=activation * format_column(table, "activation_bytes"),
         input_bytes=np.where(np.isnan(inputs), ASSUMED_INPUT_BYTES, inputs),
         output_bytes=np.where(np.isnan(outputs), ASSUMED_OUTPUT_BYTES, outputs),
-        estimated=(np.isnan(stated) | np.isnan(inputs)).astype(np.float64),
+        estimated=((np.isnan(stated) & ~encoder) | np.isnan(inputs)).astype(np.float64),
     )
 
 

@@ -1,11 +1,9 @@
-"""Fit the constants of the performance model to published measurements and write ``engine_constants.yaml``.
+"""What the fits of both kinds of models share: weights, residuals, folds, and bands and errors of unseen cases.
 
-Run: ``python benchmarks/accuracy/fit_constants.py [--data FOLDER] [--to FILE] [--date YYYY-MM-DD]``. It takes minutes.
-
-Every constant is fitted in logs by least squares with a prior (``priors.yaml``, then the general engine), so that one
-that the data cannot tell stays plausible. Bands and errors come from cases that the fit has not seen: models
-are dealt into five folds, and each fold is predicted with constants fitted on the other four; the general prior is
-judged on engines that it has not seen. Cases count less where a source has many, so that none drowns the others.
+Every constant is fitted in logs by least squares with a prior, so that one that the data cannot tell stays plausible.
+Bands and errors come from cases that the fit has not seen: models are dealt into five folds, and each fold is predicted
+with constants fitted on the other four; the general prior is judged on engines that it has not seen. Cases count less
+where a source has many, so that none drowns the others.
 """
 
 import argparse
@@ -25,7 +23,8 @@ from numpy.typing import NDArray
 
 from berth_cost.case import Case
 from berth_cost.case_table import CaseTable
-from berth_cost.engine_constants import GENERAL, Constants, engine_name
+from berth_cost.engine_constants import Constants, built_in_constants, engine_name
+from berth_cost.fitted_constants import GENERAL, FittedConstants
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance import predict
 from berth_cost.prediction_table import SCALAR, PredictionTable
@@ -34,20 +33,10 @@ from berth_cost.table import case_table
 
 Floats = NDArray[np.float64]
 Document = dict[str, Any]
-
-CONSTANTS_FILE = Path(__file__).resolve().parents[2] / "cost_model" / "berth_cost" / "data" / "engine_constants.yaml"
+DATA_FOLDER = Path(__file__).resolve().parents[2] / "cost_model" / "berth_cost" / "data"
 FOLDS = 5
 NOISE = 0.15
 """Standard deviation, in logs, at which a residual counts as one: what a good model leaves."""
-SOURCE_WEIGHT = {"language": 80, "classic": 300}
-"""Cases that a source counts for at most."""
-EVERY = {"timm": 12}
-"""Of a source with thousands of alike cases, every n-th is fitted (all are predicted)."""
-MOST_RUNNING = 256
-"""Beyond this many running sequences (vLLM's default limit) an engine's own loop on the CPU outweighs the GPU: judged,
-but not fitted."""
-LENGTHS_UNSURE = {"blis-training"}
-"""Prompts share prefixes by an unknown amount: less is prefilled than the lengths say. Judged, not fitted."""
 OUTSIDE_THE_SERVER = {("kaito", "timeToFirstTokenSeconds")}
 """Contains about 285 ms of client and HTTP, by its authors: shown among the errors, but neither fitted nor banded."""
 FEWEST_FOR_BAND = 25
@@ -55,57 +44,35 @@ FEWEST_FOR_BAND = 25
 FIRST_TOKEN_WEIGHT = 0.4
 OVERLOAD_RESIDUAL = 0.7
 """Stands for a load that was measured but predicted to be too much."""
-
-LANGUAGE_ENGINES = ("vllm", "tensorrtllm", "lmdeploy-turbomind", "llama.cpp", "mlc-llm")
-CLASSIC_ENGINES = (
-    "tensorrt",
-    "onnxruntime",
-    "pytorch",
-    "tensorflow",
-    "pytorch-eager",
-    "pytorch-eager-nhwc",
-    "pytorch-inductor",
-    "paddle-inference",
-    "paddle-inference+tensorrt",
-)
-LANGUAGE_PRIORS = {
-    "compute_efficiency": (0.25, 0.80),
-    "memory_efficiency": (0.15, 0.92),
-    "ramp_tokens": (0.7, 512.0),
-    "layer_overhead_seconds": (0.6, 2e-4),
-    "step_overhead_seconds": (0.8, 2e-2),
-    "sequence_overhead_seconds": (0.8, 5e-5),
-    "expert_layer_overhead_seconds": (0.8, 4e-4),
-    "request_overhead_seconds": (0.8, 0.5),
-    "cohort_share": (0.6, 1.5),
-}
-"""Deviation of the prior in logs, and the largest plausible value. Large matrix products reach 77 to 87 % of the peak
-rate (public measurements of achievable rates on A100, H100, B200)."""
-CLASSIC_PRIORS = {
-    "compute_efficiency": (0.3, 0.85),
-    "memory_efficiency": (0.3, 0.95),
-    "ramp_flops": (1.0, 1e12),
-    "pass_overhead_seconds": (0.8, 5e-2),
-    "size_exponent": (0.5, 1.0),
-    "request_seconds": (0.8, 2e-2),
-    "host_bytes_per_second": (0.8, 2e10),
-}
 TIMES = ("latencySeconds", "timePerOutputTokenSeconds", "timeToFirstTokenSeconds", "endToEndSeconds")
-KINDS = (("language", LANGUAGE_ENGINES, LANGUAGE_PRIORS), ("classic", CLASSIC_ENGINES, CLASSIC_PRIORS))
 OFFERED = ("requestsPerSecond", "outputTokensPerSecond", "totalTokensPerSecond", "itemsPerSecond")
 """What an open load states rather than measures."""
-BANDED = (
-    "timePerOutputTokenSeconds",
-    "endToEndSeconds",
-    "timeToFirstTokenSeconds",
-    "latencySeconds",
-    "itemsPerSecond",
-    "outputTokensPerSecond",
-    "powerWattsPerGPU",
-)
 CENTRAL = ("mean", "p50", SCALAR)
-TAILS = ("p95", "p99")
+TAILS = ("p90", "p95", "p99")
 RATES = ("itemsPerSecond", "outputTokensPerSecond")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of model: what is fitted, and on what."""
+
+    name: str
+    """``language`` or ``classic``: the key of the constants, and the beginning of their file's name."""
+    engines: tuple[str, ...]
+    priors: Mapping[str, tuple[float, float]]
+    """By constant of an engine: deviation of the prior in logs, and the largest plausible value."""
+    shared_parameters: "Callable[[Document, Measured], list[Parameter]]"
+    """What all engines have in common; missing entries of the document are filled in."""
+    jitter: tuple[str, ...]
+    banded: tuple[str, ...]
+    """Metrics that get a band."""
+    source_weight: int
+    """Cases that a source counts for at most."""
+    belongs: Callable[[Case], bool]
+    fits: Callable[[Case], bool]
+    """False: judged, but not fitted."""
+    every: Mapping[str, int]
+    """Of a source with thousands of alike cases, every n-th is fitted (all are predicted)."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +113,10 @@ def measured(cases: list[Case], gpus: Mapping[str, GPUSpecification]) -> Measure
     return Measured(cases, case_table(cases, gpus), judged)
 
 
-def weights(data: Measured, kind: str) -> Floats:
+def weights(data: Measured, most: int) -> Floats:
     """One over the noise, less where a source has more cases than it counts for; shape (cases,)."""
     counts = Counter(data.sources)
-    return np.array([np.sqrt(min(1.0, SOURCE_WEIGHT[kind] / counts[source])) / NOISE for source in data.sources])
+    return np.array([np.sqrt(min(1.0, most / counts[source])) / NOISE for source in data.sources])
 
 
 def residuals(data: Measured, weight: Floats, answers: PredictionTable) -> Floats:
@@ -174,9 +141,9 @@ def put(document: Document, path: Sequence[str], value: float) -> None:
     at(document, path[:-1])[path[-1]] = value
 
 
-def fitted(document: Document, data: Measured, kind: str, parameters: Sequence[Parameter]) -> Document:
+def fitted(document: Document, data: Measured, kind: Kind, parameters: Sequence[Parameter]) -> Document:
     """``document`` with the parameters fitted to the central observations of ``data``."""
-    weight = weights(data, kind)
+    weight = weights(data, kind.source_weight)
     return fitted_to(document, data, parameters, lambda answers: residuals(data, weight, answers))
 
 
@@ -206,54 +173,35 @@ def of_engines(
     return measured([case for case in data.cases if engine_name(constants, case.engine) in chosen], gpus)
 
 
-def engine_parameters(kind: str, engine: str, priors: Mapping[str, tuple[float, float]]) -> list[Parameter]:
-    return [Parameter((kind, engine, name), deviation, upper) for name, (deviation, upper) in priors.items()]
-
-
-def fit_kind(document: Document, data: Measured, kind: str, gpus: Mapping[str, GPUSpecification]) -> Document:
-    """Fit the general prior first, then every engine around it together with what engines share."""
-    engines = LANGUAGE_ENGINES if kind == "language" else CLASSIC_ENGINES
-    priors = LANGUAGE_PRIORS if kind == "language" else CLASSIC_PRIORS
-    shared = shared_parameters(document, data, kind)
-    defaults = {engine: document[kind].get(engine, document[kind][GENERAL]) for engine in engines}
-    document = copy.deepcopy(document)
-    document[kind] = {GENERAL: document[kind][GENERAL]}
-    document = fitted(document, data, kind, [*engine_parameters(kind, GENERAL, priors), *shared])
-    for engine in engines:
-        own = {name: document[kind][GENERAL][name] for name in priors}
-        document[kind][engine] = {**defaults[engine], **own}
-    every = [one for engine in engines for one in engine_parameters(kind, engine, priors)]
-    seen = of_engines(data, engines, Constants.model_validate(document), gpus)
-    return fitted(document, seen, kind, [*every, *shared])
-
-
-def shared_parameters(document: Document, data: Measured, kind: str) -> list[Parameter]:
-    """What all engines have in common: links, precisions, GPUs, families of networks."""
-    names = sorted({case.hardware.gpu for case in data.cases})
-    for name in names:
-        document["gpus"].setdefault(name, {"compute": 1.0, "memory": 1.0})
-    found = [Parameter(("gpus", name, part), 0.12, 1.0, 0.5) for name in names for part in ("compute", "memory")]
-    if kind == "language":
-        precisions = ("fp8", "mxfp4", "int4-weight")
-        for link in ("nvlink", "pcie"):
-            found.append(Parameter(("links", link, "latency_seconds"), 0.5, 1e-4))
-            found.append(Parameter(("links", link, "efficiency"), 0.25, 0.95))
-    else:
-        precisions = ("int8",)
-        counts = Counter(case.model.dense.family for case in data.cases if case.model.dense)
-        for family in sorted(family for family, count in counts.items() if family and count >= 12):
-            document["families"].setdefault(family, 1.0)
-            found.append(Parameter(("families", family), 0.4, 4.0, 0.25))
-    return found + [
-        Parameter(("precisions", name, part), 0.2, 1.0) for name in precisions for part in ("compute", "memory")
+def engine_parameters(kind: Kind, engine: str) -> list[Parameter]:
+    return [
+        Parameter((kind.name, "engines", engine, name), deviation, upper)
+        for name, (deviation, upper) in kind.priors.items()
     ]
 
 
-def fit_spread(document: Document, data: Measured, names: Sequence[str]) -> Document:
+def fit_kind(document: Document, data: Measured, kind: Kind, gpus: Mapping[str, GPUSpecification]) -> Document:
+    """Fit the general prior first, then every engine around it together with what engines share."""
+    document = copy.deepcopy(document)
+    shared = kind.shared_parameters(document, data)
+    engines = document[kind.name]["engines"]
+    defaults = {engine: engines.get(engine, engines[GENERAL]) for engine in kind.engines}
+    document[kind.name]["engines"] = {GENERAL: engines[GENERAL]}
+    document = fitted(document, data, kind, [*engine_parameters(kind, GENERAL), *shared])
+    engines = document[kind.name]["engines"]
+    for engine in kind.engines:
+        own = {name: engines[GENERAL][name] for name in kind.priors}
+        engines[engine] = {**defaults[engine], **own}
+    every = [one for engine in kind.engines for one in engine_parameters(kind, engine)]
+    seen = of_engines(data, kind.engines, Constants.model_validate(document), gpus)
+    return fitted(document, seen, kind, [*every, *shared])
+
+
+def fit_spread(document: Document, data: Measured, kind: Kind) -> Document:
     """Jitter, from high percentiles over the mean of the same run: the mean's own error divides out."""
     tails = [one for one in observations(data.cases) if one.metric in TIMES and one.statistic in ("p95", "p99")]
     means = {one.metric: one for one in data.judged if one.statistic == "mean"}
-    weight = weights(data, "language")
+    weight = weights(data, kind.source_weight)
 
     def measure(answers: PredictionTable) -> Floats:
         parts = []
@@ -266,47 +214,8 @@ def fit_spread(document: Document, data: Measured, names: Sequence[str]) -> Docu
             parts.append(np.nan_to_num(np.log(spread * center[one.rows] / one.values)) * weight[one.rows])
         return np.concatenate(parts)
 
-    return fitted_to(document, data, [Parameter(("jitter", name), 1.0, 0.8) for name in names], measure)
-
-
-def fit_power(document: Document, data: Measured) -> Document:
-    """Power while serving, from readings per GPU."""
-    read = [one for one in observations(data.cases) if one.metric == "powerWattsPerGPU"]
-
-    def measure(answers: PredictionTable) -> Floats:
-        return np.concatenate([np.nan_to_num(one.log_ratio(answers)) / NOISE for one in read])
-
-    parameters = [Parameter(("power", name), 0.6, 1.0) for name in ("base", "compute", "memory")]
+    parameters = [Parameter((kind.name, "jitter", name), 1.0, 0.8) for name in kind.jitter]
     return fitted_to(document, data, parameters, measure)
-
-
-def fit_all(document: Document, data: Mapping[str, Measured], gpus: Mapping[str, GPUSpecification]) -> Document:
-    document = fit_kind(document, data["language"], "language", gpus)
-    document = fit_kind(document, data["classic"], "classic", gpus)
-    document = fit_spread(document, data["language"], ("service", "first_token"))
-    document = fit_spread(document, data["classic"], ("network_pass", "host"))
-    return fit_power(document, data["language"])
-
-
-def by_kind(cases: Iterable[Case], gpus: Mapping[str, GPUSpecification]) -> dict[str, Measured]:
-    """Cases of language models, and of classic networks whose size is known."""
-    cases = list(cases)
-    language = [case for case in cases if case.model.transformer]
-    classic = [case for case in cases if case.model.dense and case.model.dense.flops_per_inference]
-    return {"language": measured(language, gpus), "classic": measured(classic, gpus)}
-
-
-def thinned(cases: Sequence[Case]) -> list[Case]:
-    """What is fitted: every n-th case of the sources that have thousands, nothing beyond what is modelled."""
-    kept, seen = [], Counter[str]()
-    for case in cases:
-        source = source_of(case)
-        if source in LENGTHS_UNSURE or (case.load.concurrency or 0) > MOST_RUNNING:
-            continue
-        if seen[source] % EVERY.get(source, 1) == 0:
-            kept.append(case)
-        seen[source] += 1
-    return kept
 
 
 def fold_of(cases: Sequence[Case]) -> NDArray[np.int64]:
@@ -351,10 +260,12 @@ def merged(parts: Iterable[Judged]) -> list[Judged]:
     return [Judged(*key, np.concatenate(ratios)) for key, ratios in sorted(together.items())]
 
 
-def bands_of(own: Sequence[Judged], strangers: Sequence[Judged]) -> dict[str, dict[str, Document]]:
+def bands_of(
+    own: Sequence[Judged], strangers: Sequence[Judged], banded: Sequence[str]
+) -> dict[str, dict[str, Document]]:
     """Edges by metric (and tail), then engine; ``general`` from engines that the general prior had not seen."""
     bands: dict[str, dict[str, Document]] = {}
-    for metric in BANDED:
+    for metric in banded:
         for key, statistics in ((metric, CENTRAL), *((f"{metric}.{tail}", (tail,)) for tail in TAILS)):
             general = pooled(strangers, metric, statistics)
             if len(general) < FEWEST_FOR_BAND:
@@ -409,7 +320,7 @@ def edges(ratios: Floats) -> Document:
     }
 
 
-def errors_of(parts: Sequence[Judged], constants: Constants) -> list[Document]:
+def errors_of(parts: Sequence[Judged], constants: FittedConstants) -> list[Document]:
     """Absolute percentage error of predictions, and how many observations the band holds, by source and metric."""
     groups: dict[tuple[str, str], list[Judged]] = {}
     for one in parts:
@@ -437,7 +348,7 @@ def one_metric_of(label: str) -> str:
     return label.split(".", maxsplit=1)[0]
 
 
-def held(one: Judged, constants: Constants) -> NDArray[np.bool_]:
+def held(one: Judged, constants: FittedConstants) -> NDArray[np.bool_]:
     by_engine = constants.bands.get(f"{one.metric}.{one.statistic}", constants.bands.get(one.metric))
     if by_engine is None:
         return np.zeros(len(one.ratios), dtype=np.bool_)
@@ -445,56 +356,94 @@ def held(one: Judged, constants: Constants) -> NDArray[np.bool_]:
     return (one.ratios >= np.log(band.low)) & (one.ratios <= np.log(band.high))
 
 
-def run(cases: Sequence[Case], date: str) -> Document:
-    """The whole document: constants on all cases, bands and errors on cases that were held out."""
+def thinned(cases: Iterable[Case], kind: Kind) -> list[Case]:
+    """What is fitted of the cases of a kind."""
+    kept, seen = [], Counter[str]()
+    for case in cases:
+        source = source_of(case)
+        if not (kind.belongs(case) and kind.fits(case)):
+            continue
+        if seen[source] % kind.every.get(source, 1) == 0:
+            kept.append(case)
+        seen[source] += 1
+    return kept
+
+
+FitAll = Callable[[Document, Measured, Mapping[str, GPUSpecification]], Document]
+"""All constants of a kind, fitted to the measured cases."""
+
+
+def run(cases: Sequence[Case], kind: Kind, fit_all: FitAll, date: str) -> Document:
+    """The document of a kind: constants on all cases, bands and errors on cases that were held out."""
     gpus = GPUCatalogue.load_builtin().specifications
-    prior = prior_document()
-    document = fit_all(copy.deepcopy(prior), by_kind(thinned(cases), gpus), gpus)
+    cases = [case for case in cases if kind.belongs(case)]
+    prior = prior_document(kind)
+    document = fit_all(copy.deepcopy(prior), measured(thinned(cases, kind), gpus), gpus)
     print("constants fitted on all cases", file=sys.stderr)
     folds = fold_of(cases)
     held_out: list[Judged] = []
     for fold in range(FOLDS):
         seen = [case for case, its in zip(cases, folds, strict=True) if its != fold]
         unseen = [case for case, its in zip(cases, folds, strict=True) if its == fold]
-        constants = Constants.model_validate(fit_all(copy.deepcopy(prior), by_kind(thinned(seen), gpus), gpus))
-        held_out += judge(unseen, constants, gpus)
+        fold_document = fit_all(copy.deepcopy(prior), measured(thinned(seen, kind), gpus), gpus)
+        held_out += judge(unseen, Constants.model_validate(fold_document), gpus)
         print(f"fold {fold + 1} of {FOLDS} judged", file=sys.stderr)
     own = merged(held_out)
-    document["bands"] = {**prior["bands"], **bands_of(own, judge_strangers(cases, document, gpus))}
-    document["errors"] = []
-    document["errors"] = errors_of(own, Constants.model_validate(document))
-    document["date"] = date
-    document["data"] = sorted({source_of(case) for case in cases})
-    return document
+    bands = bands_of(own, judge_strangers(cases, kind, document, gpus), kind.banded)
+    result: Document = document[kind.name]
+    result["bands"] = {**prior[kind.name]["bands"], **bands}
+    result["errors"] = []
+    result["errors"] = errors_of(own, getattr(Constants.model_validate(document), kind.name))
+    result["date"] = date
+    result["data"] = sorted({source_of(case) for case in cases})
+    return result
 
 
-def prior_document() -> Document:
-    """The hand-set constants beside this file: a fit does not depend on earlier fits."""
-    text = (Path(__file__).resolve().parent / "priors.yaml").read_text(encoding="utf-8")
-    return Constants.model_validate(yaml.safe_load(text)).model_dump(by_alias=False)
+def prior_document(kind: Kind) -> Document:
+    """The hand-set constants beside this file in place of the fitted ones: a fit does not depend on earlier fits."""
+    text = (Path(__file__).resolve().parent / f"{kind.name}_priors.yaml").read_text(encoding="utf-8")
+    constants = built_in_constants().model_dump(by_alias=False)
+    # Through the type of the fitted constants, so that a prior states all of them.
+    document = Constants.model_validate({**constants, kind.name: yaml.safe_load(text)})
+    return document.model_dump(by_alias=False)
 
 
-def judge_strangers(cases: Sequence[Case], document: Document, gpus: Mapping[str, GPUSpecification]) -> list[Judged]:
+def judge_strangers(
+    cases: Sequence[Case], kind: Kind, document: Document, gpus: Mapping[str, GPUSpecification]
+) -> list[Judged]:
     """Each engine predicted by a general prior that was fitted without it."""
     constants = Constants.model_validate(document)
     found: list[Judged] = []
-    for kind, engines, priors in KINDS:
-        data = by_kind(thinned(cases), gpus)[kind]
-        for engine in engines:
-            others = measured([case for case in data.cases if engine_name(constants, case.engine) != engine], gpus)
-            alone = copy.deepcopy(document)
-            alone[kind] = {GENERAL: alone[kind][GENERAL]}
-            alone = fitted(alone, others, kind, engine_parameters(kind, GENERAL, priors))
-            own = [case for case in data.cases if engine_name(constants, case.engine) == engine]
-            if own:
-                found += judge(own, Constants.model_validate(alone), gpus)
+    seen = thinned(cases, kind)
+    for engine in kind.engines:
+        others = measured([case for case in seen if engine_name(constants, case.engine) != engine], gpus)
+        alone = copy.deepcopy(document)
+        alone[kind.name]["engines"] = {GENERAL: alone[kind.name]["engines"][GENERAL]}
+        alone = fitted(alone, others, kind, engine_parameters(kind, GENERAL))
+        own = [case for case in seen if engine_name(constants, case.engine) == engine]
+        if own:
+            found += judge(own, Constants.model_validate(alone), gpus)
     return found
 
 
-def write(document: Document, file: Path) -> None:
-    rounded = Constants.model_validate(significant_digits(document)).model_dump(by_alias=True, mode="json")
-    text = yaml.safe_dump(rounded, sort_keys=False, width=120, allow_unicode=True)
-    file.write_text(HEADER + text, encoding="utf-8")
+def write(document: Document, kind: Kind, file: Path) -> None:
+    text = yaml.safe_dump(json_keys(kind, significant_digits(document)), sort_keys=False, width=120, allow_unicode=True)
+    file.write_text(header(kind) + text, encoding="utf-8")
+
+
+def json_keys(kind: Kind, document: Document) -> Document:
+    """Checked, under the names that the file has."""
+    constants = built_in_constants().model_dump(by_alias=False)
+    checked = Constants.model_validate({**constants, kind.name: document})
+    written: Document = checked.model_dump(by_alias=True, mode="json")[kind.name]
+    return written
+
+
+def header(kind: Kind) -> str:
+    return (
+        f"# Constants from benchmarks/accuracy/fit_{kind.name}.py: fit again rather than edit.\n"
+        f"# What each one means: {kind.name}_constants.py. Bands and errors: models that the fit had not seen.\n"
+    )
 
 
 def significant_digits(value: Any) -> Any:
@@ -506,25 +455,19 @@ def significant_digits(value: Any) -> Any:
     return [significant_digits(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-HEADER = """# Constants of the performance model, from benchmarks/accuracy/fit_constants.py: fit again rather than edit.
-# What each one means: engine_constants.py. Bands and errors are those of models that the fit had not seen.
-"""
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command(kind: Kind, fit_all: FitAll, description: str | None) -> int:
+    """Fit, and write the file of the kind."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of <source>.jsonl.gz")
-    parser.add_argument("--to", type=Path, default=CONSTANTS_FILE, help="the file to write")
+    default = DATA_FOLDER / f"{kind.name}_constants.yaml"
+    parser.add_argument("--to", type=Path, default=default, help="the file to write")
     parser.add_argument("--date", required=True, help="of the fit, YYYY-MM-DD: it is written into the file")
     arguments = parser.parse_args()
     sources = read_cases(arguments.data)
     if not sources:
         print(f"no measured cases in {arguments.data}: nothing is fitted; name a folder with --data", file=sys.stderr)
         return 1
-    write(run([case for cases in sources.values() for case in cases], arguments.date), arguments.to)
+    document = run([case for cases in sources.values() for case in cases], kind, fit_all, arguments.date)
+    write(document, kind, arguments.to)
     print(f"wrote {arguments.to}", file=sys.stderr)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""Time per output token of models that the constants had not seen, told one run and two of each deployment.
+
+Run: ``python benchmarks/accuracy/language_unseen_runs.py [--data FOLDER]``. It fits the constants anew without each
+model in turn (a minute or two). ``language_table`` tells runs to the shipped constants, which saw these sources.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from error_table import pair
+from language_levels import LanguageFit, fits
+from language_splits import ROUNDS, Residuals, group_of, joined, residuals_at
+from language_table import METRICS, ends, error, middle, of_rows, printed, told
+from measured_cases import DEFAULT_DATA, read_cases
+
+from berth_cost.case import Case
+from berth_cost.engine_constants import Constants, engine_names
+from berth_cost.gpu_catalogue import GPUCatalogue
+from berth_cost.performance import predict
+from berth_cost.table import case_table
+
+PICKS = (("one run", middle), ("two runs", ends))
+
+
+def unseen(cases: list[Case]) -> dict[str, Residuals]:
+    """By how many runs were told."""
+    gpus = GPUCatalogue.load_builtin().specifications
+    whole = LanguageFit(fits(cases, gpus), gpus).without_strangers().solved()
+    groups: dict[object, list[Case]] = {}
+    for case in cases:
+        if case.observed is not None and case.observed.time_per_output_token_seconds:
+            groups.setdefault(group_of(case, "model"), []).append(case)
+    parts: dict[str, list[Residuals]] = {name: [] for name, _ in PICKS}
+    for group, own in groups.items():
+        seen = [case for case in whole.cases if group_of(case, "model") != group]
+        fit = LanguageFit(seen, gpus, whole.deviations).after(whole.prior).solved(ROUNDS)
+        constants = Constants.model_validate(fit.document(fit.deviations))
+        table = case_table(own, gpus)
+        engine = np.array(engine_names(constants, table))[table.engine_index]
+        for name, picks in PICKS:
+            calibrated_table, asked = told(own, table, picks, gpus, constants)
+            answers = residuals_at(own, predict(calibrated_table, constants), engine)
+            parts[name].append(of_rows(answers, own, asked))
+    return {name: joined(found) for name, found in parts.items()}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of <source>.jsonl.gz")
+    arguments = parser.parse_args()
+    cases = [case for own in read_cases(arguments.data).values() for case in own if case.model.transformer]
+    if not cases:
+        print(f"no measured cases in {arguments.data}: name a folder with --data", file=sys.stderr)
+        return 1
+    rows = []
+    for name, found in unseen(cases).items():
+        for kind in ("dense", "moe"):
+            mine = (found.experts == kind) & np.isin(found.metric, METRICS[:2])
+            inside = f"{100 * found.inside[mine].mean():.0f} %"
+            rows.append((name, kind, str(int(mine.sum())), pair(error(found.ratio[mine])), inside))
+    print(printed(("told", "models", "n", "time per output token", "in band"), rows))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
