@@ -121,7 +121,11 @@ def _regression(
     reach = (own_slopes[:, :, None] * towards * slopes).sum(axis=0) + np.where(usable, likely, 0.0)
     before = (own_slopes**2 * _covariance(prior, own, own, assumed)).sum(axis=0) + _residual(prior, own) ** 2
     told = (reach * np.linalg.solve(whole, reach[:, :, None])[:, :, 0]).sum(axis=-1)
-    left = np.maximum(before - told, 0.0) + prior.noise**2
+    # Runs that no factors reconcile are believed less.
+    missed = runs.log_seconds[slots] - service.around(factors, scales, slots)[0]
+    missed = missed - (alike * np.where(usable, weight, 0.0)[:, None, :]).sum(axis=-1)
+    squares = np.where(usable, np.nan_to_num(missed) ** 2, 0.0).sum(axis=1) / np.maximum(usable.sum(axis=1), 1)
+    left = np.maximum(before - told, 0.0) + np.maximum(squares, prior.noise**2)
     spread = _spread(
         prior,
         runs.tails[:, slots],

@@ -95,6 +95,12 @@ def test_contradictory_runs_are_met_halfway():
     assert truth / 1.5 < mean(answers) < truth * 1.5
 
 
+def test_runs_that_nothing_reconciles_widen_the_band_to_hold_them():
+    answers = told(batch(8), run(batch(1), 0.5), run(batch(64), 0.001), model=UNKNOWN)[1]
+    agreeing = told(batch(8), run(batch(1), 0.001), run(batch(64), 0.5), model=UNKNOWN)[1]
+    assert width(answers) > 100 * width(agreeing)
+
+
 def test_a_rate_that_was_only_offered_says_nothing():
     offered = MeasuredPoint(load=open_at(1.0), metrics=Metrics(requests_per_second=1.0))
     answers = told(batch(8), offered)[1]
