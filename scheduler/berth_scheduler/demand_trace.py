@@ -7,7 +7,7 @@ where that many requests could not have stayed away by chance: it is cut out, an
 import csv
 import io
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ class DemandTrace:
     output_tokens: Floats | None = None
     lines: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     ignored: tuple[str, ...] = ()
+
+    def without_tokens(self) -> "DemandTrace":
+        return replace(self, prompt_tokens=None, output_tokens=None)
 
 
 def read_trace(text: str) -> DemandTrace:
@@ -182,3 +185,35 @@ def _mean_rate_around(trace: DemandTrace, first: int, after: int) -> float:
     behind = slice(int(after), int(np.searchsorted(seconds, last + AROUND_SECONDS, side="right")))
     means = [float(rates[part].mean()) for part in (before, behind) if len(rates[part])]
     return min(means, default=0.0)
+
+
+# --- spot --------------------------------------------------------------------------------------------------------
+
+SPOT_NODES, SPOT_PRICE = "nodes_available", "usd_per_node_hour"
+
+
+@dataclass(frozen=True, slots=True)
+class SpotSupplyTrace:
+    """Arrays over rows, each holding until the next. ``usd_per_node_hour`` nan: as the pool states."""
+
+    seconds: Floats
+    nodes: NDArray[np.int64]
+    usd_per_node_hour: Floats
+
+
+def read_spot_trace(text: str) -> SpotSupplyTrace:
+    """``t_s,nodes_available[,usd_per_node_hour]``. Raises :class:`TraceError` that names the line."""
+    columns, rows, lines, _ = read_columns(text, (TIME, SPOT_NODES), (SPOT_PRICE,))
+    if not rows:
+        raise TraceError(f"line 1: a trace of spot needs at least one row of {TIME},{SPOT_NODES}")
+    nodes = columns[SPOT_NODES]
+    price = columns.get(SPOT_PRICE, np.full(rows, np.nan))
+    for name, bad, what in (
+        (SPOT_NODES, (nodes < 0) | (nodes > 1e6) | (nodes != np.round(nodes)), "a whole number from 0 to 1,000,000"),
+        (SPOT_PRICE, ~np.isnan(price) & ((price < 0) | (price > 1e6)), "a price from 0 to 1,000,000 USD"),
+    ):
+        first = np.flatnonzero(bad)
+        if len(first):
+            value = (nodes if name == SPOT_NODES else price)[first[0]]
+            raise TraceError(f"line {lines[first[0]]}: {name} is {value:g}: it must be {what}")
+    return SpotSupplyTrace(columns[TIME], nodes.astype(np.int64), price)
