@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from berth_scheduler.berth_spread import BerthSupply
-from berth_scheduler.demand_ticks import Ticks, ticks_of
+from berth_scheduler.demand_ticks import TICK_SECONDS, Ticks, ticks_of
 from berth_scheduler.demand_trace import DemandTrace, read_trace
 from berth_scheduler.replica_control import ControlPolicy
 from berth_scheduler.scaling_policy import Autoscaler, Controlled, ScalingPolicy
@@ -44,6 +44,8 @@ SATURATION = 1.3
 GOAL_MET_PERCENT, GOAL_TIMES_HINDSIGHT = 99.5, 1.4
 GOAL_BAND, GOAL_BAND_SHARE = (0.70, 0.95), 0.95
 NEVER = 30 * 86_400.0
+MEAN_TICKS = 20
+"""Ten minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,17 @@ class Setting:
 DEFAULT = Setting(0.75, 0.01, 300.0)
 OURS = (
     DEFAULT,
-    *(Setting(target, 0.01, 300.0) for target in (0.6, 0.85, 0.95)),
-    Setting(1.0, 0.001, 900.0),
-    Setting(1.0, 0.003, 300.0),
-    *(Setting(1.0, miss, 60.0) for miss in (0.003, 0.01, 0.03, 0.1, 0.3)),
+    *(Setting(target, 0.01, 300.0) for target in (0.5, 0.6, 0.85, 0.95)),
     *(Setting(1.0, miss, 0.0) for miss in (0.03, 0.1, 0.2, 0.35, 0.5)),
+    *(Setting(1.0, miss, 60.0) for miss in (0.003, 0.01, 0.03, 0.1, 0.3)),
+    *(Setting(1.0, miss, 300.0) for miss in (0.003, 0.03, 0.1, 0.2, 0.35)),
+    *(Setting(1.0, miss, 900.0) for miss in (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5)),
+    *(Setting(1.0, miss, 1800.0) for miss in (0.001, 0.01, 0.1)),
     Setting(0.75, 0.01, 3600.0),
     Setting(0.6, 0.003, 21_600.0),
     Setting(1.0, 0.01, NEVER),
     *(Setting(1.0, 0.1, 0.0, share) for share in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)),
+    *(Setting(1.0, 0.1, 900.0, share) for share in (0.8, 0.65, 0.5, 0.35)),
 )
 WINDOWS = (0.0, 60.0, 300.0, 900.0)
 BASELINES: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -188,21 +192,24 @@ def chosen_elsewhere(played: Sequence[Played], name: str) -> set[Setting]:
 
 
 def in_band(played: Played) -> tuple[float, int]:
-    """(share of windows with a utilisation within the goal's band, windows) where ten or more replicas run and demand
-    moves by less than a tenth within a cold start, before and after."""
-    ticks = played.scene.ticks
-    ready = played.default.ready
-    reach = int(COLD_START_SECONDS / 30)
-    demand = ticks.mean
-    slow = np.ones(len(demand), dtype=bool)
+    """(share of windows with a utilisation within the goal's band, windows that count).
+
+    Utilisation is the mean over ten minutes. Windows count where ten or more replicas run and demand moves slower than
+    a cold start: by no more than one replica within one, before and after.
+    """
+    ready, demand = played.default.ready, played.scene.ticks.mean
+    reach = int(COLD_START_SECONDS / TICK_SECONDS)
+    slow = ready >= 10
     for shift in range(1, reach + 1):
         for moved in (np.roll(demand, shift), np.roll(demand, -shift)):
-            slow &= np.abs(moved - demand) <= 0.1 * demand
-    slow[:reach], slow[-reach:] = False, False
-    chosen = slow & (ready >= 10)
-    utilization = demand[chosen] / ready[chosen]
+            slow &= np.abs(moved - demand) <= 1.0
+    slow[:MEAN_TICKS], slow[-MEAN_TICKS:] = False, False
+    if not slow.any():
+        return 1.0, 0
+    box = np.ones(MEAN_TICKS)
+    utilization = (np.convolve(demand, box, "same") / np.convolve(ready, box, "same"))[slow]
     low, high = GOAL_BAND
-    return float(np.mean((utilization >= low) & (utilization <= high))) if chosen.any() else 1.0, int(chosen.sum()) // 2
+    return float(np.mean((utilization >= low) & (utilization <= high))), int(slow.sum()) // 2
 
 
 # --- tables ------------------------------------------------------------------------------------------------------
@@ -237,35 +244,37 @@ def summary(played: Sequence[Played], console: Console) -> list[str]:
 
 
 def frontiers(played: Sequence[Played], console: Console) -> list[str]:
-    """Prints, for each baseline, its frontier in hindsight beside ours from elsewhere; what was not matched."""
+    """Prints how much of each baseline's frontier in hindsight is matched by ours from elsewhere, and what is not."""
+    counts = Table(title="Points of each baseline's frontier in hindsight that settings of ours, chosen elsewhere, match")
+    counts.add_column("trace")
+    names = list(played[0].baselines)
+    for name in names:
+        counts.add_column(name, justify="right")
+    rest = Table(title="Not matched, and the nearest of ours")
+    for heading in ("trace", "baseline", "setting", "met %", "×", "ours", "met %", "×"):
+        rest.add_column(heading, justify="right" if heading in ("met %", "×") else "left")
     missed = []
-    table = Table(title="Each baseline's frontier in hindsight, and the setting of ours, chosen elsewhere, that matches it")
-    for heading in ("trace", "baseline", "setting", "met", "×", "ours", "met", "×"):
-        table.add_column(heading, justify="right" if heading in ("met", "×") else "left", no_wrap=heading != "ours")
-    matched = total = 0
     for one in played:
         allowed = [one.ours[setting] for setting in OURS if setting in chosen_elsewhere(played, one.name)]
-        for baseline, points in one.baselines.items():
-            for point in points:
-                total += 1
-                found = [ours for ours in allowed if ours.matches(point)]
-                cells = (one.name, baseline, point.label, f"{100 * point.met / one.windows:.2f}", f"{point.times:.3f}")
-                if found:
-                    matched += 1
-                    best = max(found, key=lambda each: (each.met, -each.times))
-                    table.add_row(*cells, best.label, f"{100 * best.met / one.windows:.2f}", f"{best.times:.3f}")
-                else:
-                    near = nearest(allowed, point, one.windows)
-                    table.add_row(
-                        *cells, f"none; nearest {near.label}", f"{100 * near.met / one.windows:.2f}", f"{near.times:.3f}",
-                        style="red",
-                    )  # fmt: skip
-        lost = [point for points in one.baselines.values() for point in points if not any(o.matches(point) for o in allowed)]
-        if lost:
-            missed.append(f"{one.name}: {len(lost)} points of baselines are not matched")
-    console.print(table)
-    console.print(f"{matched} of {total} points matched.")
+        cells = [one.name]
+        for name in names:
+            points = one.baselines[name]
+            lost = [point for point in points if not any(ours.matches(point) for ours in allowed)]
+            cells.append(f"{len(points) - len(lost)} of {len(points)}")
+            for point in lost:
+                near = nearest(allowed, point, one.windows)
+                rest.add_row(one.name, name, *_cells(point, one.windows), *_cells(near, one.windows))
+            if lost:
+                missed.append(f"{one.name}: {len(lost)} of {len(points)} points of {name} are not matched")
+        counts.add_row(*cells)
+    console.print(counts)
+    if rest.row_count:
+        console.print(rest)
     return missed
+
+
+def _cells(point: Point, windows: int) -> tuple[str, str, str]:
+    return point.label, f"{100 * point.met / windows:.2f}", f"{point.times:.3f}"
 
 
 def nearest(ours: Sequence[Point], point: Point, windows: int) -> Point:

@@ -150,7 +150,7 @@ def _scored(state: Forecast, demand: float, ahead: int, miss_share: float) -> Fo
     made = state.made[-ahead]
     base = max(demand, made.mix, LEAST_DEMAND)
     rate, slow = STEP_SECONDS / ERROR_MEMORY_SECONDS, STEP_SECONDS / LONG_MEMORY_SECONDS
-    missed = demand > made.edge
+    missed = demand > made.edge * (1 + 1e-9)
     off = abs(demand - made.mix) / base
     return replace(
         state,
