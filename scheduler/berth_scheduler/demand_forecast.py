@@ -31,9 +31,9 @@ ERROR_MEMORY_SECONDS = 3600.0
 LONG_MEMORY_SECONDS = 86_400.0
 LONG_SHARE = 0.5
 """A calm hour after a wild day is not trusted fully."""
-WEIGHT_POWER = 4.0
-"""Weights go with error^−4: the best expert leads, and an expert twice as wrong has a sixteenth of its say."""
-CONFORMAL_GAIN = 0.3
+WEIGHT_POWER = 8.0
+"""Weights go with error^−8: the best expert leads, and an expert half as wrong again has a twenty-fifth of its say."""
+CONFORMAL_GAIN = 0.1
 FIRST_ERROR = 0.05
 FIRST_Z = 3.0
 MOST_Z = 20.0
@@ -124,7 +124,7 @@ def observe(state: Forecast, at_seconds: float, demand: float, lead_seconds: flo
 
 
 def _experts(samples: tuple[float, ...], ahead: int, growth: float) -> tuple[float, ...]:
-    """As it is; the trend of a minute; the trend of five, half as bold; means of 5 and 30 minutes; as the days before."""
+    """As now; the trend of a minute; the trend of five, half as bold; means of 5 and 30 minutes; as the days before."""
     now = samples[-1]
     least, most = now / MOST_GROWTH, max(now * MOST_GROWTH, LEAST_DEMAND)
     minute = now + (now - samples[-3]) / 2 * ahead if len(samples) > 2 else now

@@ -93,7 +93,7 @@ def _cumulative(trace: DemandTrace, at: Floats) -> Floats:
 
 
 def _kept(edges: Floats, cut: tuple[tuple[float, float], ...]) -> NDArray[np.bool_]:
-    """Ticks of windows that no hole touches, nor the minute after it, in which the rate of the last minute is not known."""
+    """Ticks of windows that no hole touches, nor the minute after it, whose rate of the last minute is not known."""
     kept = np.ones(len(edges) - 1, dtype=np.bool_)
     for start, end in cut:
         kept &= (edges[1:] <= start) | (edges[:-1] >= end + 60.0)
@@ -115,8 +115,8 @@ def _capacities(trace: DemandTrace, capacity_of: Capacity, edges: Floats) -> tup
         first = hopeless[0]
         prompt, output = trace.prompt_tokens[first], trace.output_tokens[first]
         raise TraceError(
-            f"line {trace.lines[first]}: a replica of this plan sustains no request of {prompt:g} prompt and {output:g} "
-            "output tokens inside the objectives: plan for such lengths, or leave the token columns out"
+            f"line {trace.lines[first]}: a replica of this plan sustains no request of {prompt:g} prompt and "
+            f"{output:g} output tokens inside the objectives: plan for such lengths, or leave the token columns out"
         )
     return capacity[place][row], saturation[place][row]
 

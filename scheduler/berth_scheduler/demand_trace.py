@@ -74,12 +74,18 @@ def _check_limits(columns: dict[str, Floats], lines: NDArray[np.int64]) -> None:
         raise TraceError(f"line {lines[-1]}: the trace spans {seconds[-1] - seconds[0]:g} s: two minutes are the least")
     if seconds[-1] - seconds[0] > MOST_SECONDS:
         raise TraceError(f"line {lines[-1]}: the trace spans more than {MOST_SECONDS / 86_400:g} days: cut it")
-    for name, least, most in ((RATE, 0.0, MOST_REQUESTS_PER_MINUTE), (PROMPT, 0.0, MOST_TOKENS), (OUTPUT, 0.0, MOST_TOKENS)):
+    for name, least, most in (
+        (RATE, 0.0, MOST_REQUESTS_PER_MINUTE),
+        (PROMPT, 0.0, MOST_TOKENS),
+        (OUTPUT, 0.0, MOST_TOKENS),
+    ):
         if name in columns:
             bad = np.flatnonzero((columns[name] < least) | (columns[name] > most))
             if len(bad):
                 value = columns[name][bad[0]]
-                raise TraceError(f"line {lines[bad[0]]}: {name} is {value:g}: it must be between {least:g} and {most:g}")
+                raise TraceError(
+                    f"line {lines[bad[0]]}: {name} is {value:g}: it must be between {least:g} and {most:g}"
+                )
     if not np.any(columns[RATE] > 0):
         raise TraceError(f"line {lines[0]}: {RATE} is 0 in every row: there is no demand to simulate")
 

@@ -32,7 +32,9 @@ class Schedule:
     windows_met: int
 
 
-def hindsight(ticks: Ticks, berths: Sequence[BerthSupply], limits: ControlPolicy, cold_start_seconds: float) -> Schedule:
+def hindsight(
+    ticks: Ticks, berths: Sequence[BerthSupply], limits: ControlPolicy, cold_start_seconds: float
+) -> Schedule:
     """Windows that need more than the maximum get the maximum, and are not met."""
     peaks = ticks.peak_of_windows()
     needed = np.maximum(np.ceil(peaks - 1e-9), limits.minimum).astype(np.int64)

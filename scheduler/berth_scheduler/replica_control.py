@@ -13,7 +13,7 @@ cannot be trusted (absent, stale, NaN, contradictory) holds the count and says s
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from berth_scheduler.berth_spread import BerthSupply, price_order, spares, spread
@@ -35,6 +35,8 @@ LEAST_BLAMED = 0.5
 """Of the capacity: below such a load it is not for want of replicas that an objective breaks."""
 DRAIN_SECONDS = 60.0
 """A backlog is to be worked off within this time."""
+FALLING_SHARE = 0.8
+"""Of the tolerance, by which a lower count may exceed the target."""
 IDLE_UTILIZATION = 0.1
 """Busier than this without any arrival, or idle while far more arrives than fits, is a contradiction."""
 ABSURD_LOAD = 5.0
@@ -114,7 +116,7 @@ class ControlPolicy:
     miss_share: float = 0.01
     scale_down_share_per_minute: float = 0.2
     maximum_age_seconds: float = 60.0
-    spot: SpotPolicy = SpotPolicy()
+    spot: SpotPolicy = field(default_factory=SpotPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class ControlState:
     """What the controller remembers; ``total`` None before the first evaluation. Small enough for an annotation."""
 
     total: int | None = None
-    forecast: Forecast = Forecast()
+    forecast: Forecast = field(default_factory=Forecast)
     wanted: tuple[tuple[float, int], ...] = ()
     """Falling recommendations of the window, (time, count): the first is the most that was wanted in it."""
     trusted_since: float | None = None
@@ -148,6 +150,7 @@ def control(
     model: ReplicaModel,
     berths: Sequence[BerthSupply],
     current: Sequence[int],
+    *,
     policy: ControlPolicy,
 ) -> Control:
     """One evaluation. ``current``: replicas asked for now, by berth; whoever set them.
@@ -270,13 +273,17 @@ def _overloaded(signals: ReplicaSignals) -> bool:
 
 
 def _wanted(demand: float, edge: float, total: int, policy: ControlPolicy) -> int:
-    """Replicas that demand and its edge need; what runs where the target is met within the tolerance."""
+    """Replicas that demand and its edge need; what runs where the target is met within the tolerance.
+
+    After a fall the upper part of the tolerance is aimed at: what falls mostly goes on falling, and the stabilisation
+    window holds what is decided for longer than it is true.
+    """
     needed = max(math.ceil(edge - 1e-9), math.ceil(demand - 1e-9))
-    aimed = round(demand / policy.target_utilization)
-    low, high = 1 - policy.tolerance, 1 + policy.tolerance
-    if total and low <= demand / total / policy.target_utilization <= high:
-        aimed = total
-    return max(needed, aimed)
+    over = demand / total / policy.target_utilization if total else math.inf
+    if 1 - policy.tolerance <= over <= 1 + policy.tolerance:
+        return max(needed, total)
+    aim = policy.target_utilization * (1 + FALLING_SHARE * policy.tolerance if over < 1 else 1)
+    return max(needed, round(demand / aim))
 
 
 def _window(

@@ -84,7 +84,13 @@ def scalable(snapshot: Snapshot, decision: Decision, others: Sequence[Decision] 
     starts = [offer.pool.spot.startup_seconds for offer in offers if offer.pool.spot is not None]
     cases, objectives = _cases(workload, first, shape, supply, snapshot.policy)
     return Scalable(
-        workload, _at_least(berths, planned), planned, first.gpus_per_replica, max(starts, default=None), cases, objectives
+        workload,
+        _at_least(berths, planned),
+        planned,
+        first.gpus_per_replica,
+        max(starts, default=None),
+        cases,
+        objectives,
     )
 
 

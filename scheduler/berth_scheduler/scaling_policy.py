@@ -1,13 +1,13 @@
 """Policies that the simulator compares: ours, and what people run today. Each says a count of replicas by berth.
 
-The baselines are given every advantage that costs nothing: true signals without noise or delay beyond the minute's mean, the same
-capacity of a replica as ours, and the same spread over berths.
+The baselines are given every advantage that costs nothing: true signals without noise, no older than ours, the same
+capacity of a replica, and the same spread over berths.
 
 - ``static-peak``: as many as the highest demand of the trace needs, known in advance.
 - ``hpa-gpu-utilization``, ``hpa-queue-time``: Kubernetes' HorizontalPodAutoscaler on the mean over ready replicas of
-  the busy share and of the queue time (Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details: desired =
-  ⌈ready · value / target⌉, tolerance 0.1, down to the highest recommendation of the stabilisation window, up by at
-  most 100 % or 4 pods in 15 s).
+  the busy share and of the queue time (Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details:
+  desired = ⌈ready · value / target⌉, tolerance 0.1, down to the highest recommendation of the stabilisation window,
+  up by at most 100 % or 4 pods in 15 s).
 - ``keda-threshold``: KEDA's Prometheus scaler on the arrival rate, a threshold per replica (an external metric of
   type AverageValue in the same HPA: desired = ⌈rate / threshold⌉).
 """
@@ -78,7 +78,7 @@ class Controlled:
             utilization=seen.busy,
         )
         model = ReplicaModel(seen.capacity, seen.saturation, self.seconds_to_ready)
-        answer = control(signals, self.state, model, seen.supply, seen.asked, self.policy)
+        answer = control(signals, self.state, model, seen.supply, seen.asked, policy=self.policy)
         self.state = answer.state
         return answer.replicas
 

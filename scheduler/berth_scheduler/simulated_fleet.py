@@ -127,4 +127,3 @@ class SimulatedFleet:
                 self._give_up(index, self.asked[index] - most)
                 self.asked[index] = most
                 self.interruptions += before - self.ready[index]
-

@@ -22,7 +22,11 @@ from berth_scheduler.replica_control import ControlPolicy
 from berth_scheduler.scaling_policy import Autoscaler, Controlled, Observation, ScalingPolicy, Static
 from berth_scheduler.simulated_fleet import SimulatedFleet, SpotTrace
 
-DEFAULT_TARGETS = {"hpa-gpu-utilization": ("busy", 0.7), "hpa-queue-time": ("queue", 1.0), "keda-threshold": ("rate", 0.75)}
+DEFAULT_TARGETS = {
+    "hpa-gpu-utilization": ("busy", 0.7),
+    "hpa-queue-time": ("queue", 1.0),
+    "keda-threshold": ("rate", 0.75),
+}
 """Value and target of the baselines in ``berth simulate``: 70 % busy, as long a queue as service, 75 % of capacity."""
 HPA_STABILIZATION_SECONDS = 300.0
 """Kubernetes' default."""
@@ -163,7 +167,15 @@ def hindsight_result(scene: Scene, policy: ControlPolicy) -> PolicyResult:
 
 
 def _result(
-    name: str, ticks: Ticks, *, met: int, usd: float, gpu_hours: float, scalings: int, ready: float, interruptions: int = 0
+    name: str,
+    ticks: Ticks,
+    *,
+    met: int,
+    usd: float,
+    gpu_hours: float,
+    scalings: int,
+    ready: float,
+    interruptions: int = 0,
 ) -> PolicyResult:
     return PolicyResult(
         name=name,
@@ -179,4 +191,3 @@ def _result(
 def unreachable_windows(scene: Scene, policy: ControlPolicy) -> int:
     most = min(policy.maximum, sum(berth.maximum for berth in scene.berths))
     return int(np.count_nonzero(scene.ticks.peak_of_windows() > most + 1e-9))
-

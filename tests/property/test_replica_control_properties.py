@@ -1,5 +1,6 @@
 """What holds of the replica controller for every sequence of signals."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -52,12 +53,14 @@ policies = st.builds(
 )
 
 
-def played(ticks: list[dict[str, float | None]], supply: tuple[BerthSupply, ...], policy: ControlPolicy) -> list[Control]:
+def played(
+    ticks: list[dict[str, float | None]], supply: tuple[BerthSupply, ...], policy: ControlPolicy
+) -> list[Control]:
     state, current = ControlState(), spread(policy.minimum, supply, policy.spot)
     answers = []
     for place, signals in enumerate(ticks):
         seen = ReplicaSignals(place * 15.0, ready_replicas=sum(current), **signals)  # type: ignore[arg-type]
-        answer = control(seen, state, MODEL, supply, current, policy)
+        answer = control(seen, state, MODEL, supply, current, policy=policy)
         answers.append(answer)
         state, current = answer.state, answer.replicas
     return answers
@@ -79,7 +82,7 @@ def test_what_is_held_changes_nothing(
     ticks: list[dict[str, float | None]], supply: list[BerthSupply], policy: ControlPolicy
 ) -> None:
     answers = played(ticks, tuple(supply), policy)
-    for before, after in zip(answers, answers[1:], strict=False):
+    for before, after in itertools.pairwise(answers):
         if after.reason in HELD:
             assert after.replicas == before.replicas
 
@@ -111,16 +114,22 @@ def test_never_fewer_than_anything_wanted_within_the_window(
 @given(st.floats(0.5, 300), policies)
 @settings(max_examples=60, deadline=None)
 def test_constant_demand_settles_and_then_never_moves(rate: float, policy: ControlPolicy) -> None:
-    one = {"requests_per_second": rate, "utilization": None, "pending_requests": None, "latency_ratio": None, "age_seconds": 0.0}
+    one = {
+        "requests_per_second": rate,
+        "utilization": None,
+        "pending_requests": None,
+        "latency_ratio": None,
+        "age_seconds": 0.0,
+    }
     state, current = ControlState(), (60,)
     counts = []
     for place in range(1200):
         signals = ReplicaSignals(place * 30.0, ready_replicas=sum(current), **one)  # type: ignore[arg-type]
-        answer = control(signals, state, MODEL, (BerthSupply("pool", False, 1.0, 100),), current, policy)
+        answer = control(signals, state, MODEL, (BerthSupply("pool", False, 1.0, 100),), current, policy=policy)
         state, current = answer.state, answer.replicas
         counts.append(current[0])
-    downs = sum(after < before for before, after in zip(counts, counts[1:], strict=False))
-    ups = sum(after > before for before, after in zip(counts, counts[1:], strict=False))
+    downs = sum(after < before for before, after in itertools.pairwise(counts))
+    ups = sum(after > before for before, after in itertools.pairwise(counts))
     assert min(ups, downs) == 0, "it went both ways"
     assert len(set(counts[-600:])) <= 2
 

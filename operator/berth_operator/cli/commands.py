@@ -182,7 +182,9 @@ def simulate(
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of spot interruptions.")] = 0,
     spot_trace: Annotated[
         Path | None,
-        typer.Option("--spot-trace", metavar="SPOT.csv", help="Spot capacity: t_s,nodes_available[,usd_per_node_hour]."),
+        typer.Option(
+            "--spot-trace", metavar="SPOT.csv", help="Spot capacity: t_s,nodes_available[,usd_per_node_hour]."
+        ),
     ] = None,
     target_utilization_percent: Annotated[
         float, typer.Option("--target-utilization-percent", metavar="PERCENT", help="What the controller aims at.")
@@ -193,7 +195,9 @@ def simulate(
     ] = 300,
     allowed_miss_percent: Annotated[
         float,
-        typer.Option("--allowed-miss-percent", metavar="PERCENT", help="How often demand may exceed its forecast's edge."),
+        typer.Option(
+            "--allowed-miss-percent", metavar="PERCENT", help="How often demand may exceed its forecast's edge."
+        ),
     ] = 1,
     at: options.At = None,
     output: options.As = Format.TABLE,

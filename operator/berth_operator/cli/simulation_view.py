@@ -46,8 +46,8 @@ def simulation_markdown(simulation: Simulation) -> str:
 def remarks(simulation: Simulation) -> list[str]:
     """What the figures rest on."""
     said = [
-        f"A replica sustains {number(simulation.requests_per_second_per_replica, 3)} requests/s inside every objective; "
-        f"demand peaks at {number(simulation.peak_requests_per_second, 3)}/s. "
+        f"A replica sustains {number(simulation.requests_per_second_per_replica, 3)} requests/s inside every "
+        f"objective; demand peaks at {number(simulation.peak_requests_per_second, 3)}/s. "
         f"A cold start takes {number(simulation.cold_start_seconds, 3)} s; seed {simulation.seed}."
     ]
     if simulation.windows_cut:

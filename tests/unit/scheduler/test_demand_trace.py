@@ -62,7 +62,10 @@ def test_minutes_without_requests_take_the_lengths_before_them() -> None:
         (HEAD + "0,0\n600,0\n", "line 2: requests_per_min is 0 in every row"),
         (HEAD + "0,60\n60,60\n", "line 3: the trace spans 60 s"),
         (HEAD + "0,60\n1e11,60\n", "line 3: the trace spans more than 400 days"),
-        ("t_s,requests_per_min,mean_prompt_tokens\n0,1,2\n600,1,2\n", "line 1: mean_prompt_tokens and mean_output_tokens"),
+        (
+            "t_s,requests_per_min,mean_prompt_tokens\n0,1,2\n600,1,2\n",
+            "line 1: mean_prompt_tokens and mean_output_tokens",
+        ),
         (
             "t_s,requests_per_min,mean_prompt_tokens,mean_output_tokens\n0,1,2,3\n600,1,-2,3\n",
             "line 3: mean_prompt_tokens is -2",

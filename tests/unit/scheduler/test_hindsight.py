@@ -32,7 +32,7 @@ def cheapest_by_trying_all(needed: list[int], cold: int, most: int) -> float:
         if all(count >= need for count, need in zip(counts, needed, strict=True)):
             starts = sum(
                 max(after - before, 0) * min(cold, place)
-                for place, (before, after) in enumerate(zip(counts, counts[1:], strict=False), start=1)
+                for place, (before, after) in enumerate(itertools.pairwise(counts), start=1)
             )
             best = min(best, sum(counts) + starts)
     return best
@@ -43,7 +43,9 @@ def test_it_is_the_cheapest_of_all_schedules(seed: int) -> None:
     draw = random.Random(seed)
     needed = [draw.randint(0, 3) for _ in range(7)]
     cold = draw.randint(0, 3)
-    found = hindsight(ticks_with([float(one) for one in needed]), BERTH, ControlPolicy(minimum=0, maximum=3), cold * 60.0)
+    found = hindsight(
+        ticks_with([float(one) for one in needed]), BERTH, ControlPolicy(minimum=0, maximum=3), cold * 60.0
+    )
     assert found.usd == pytest.approx(cheapest_by_trying_all(needed, cold, 3))
     assert found.windows_met == len(needed)
 
@@ -76,7 +78,11 @@ def test_no_policy_that_meets_every_window_is_cheaper(seed: int) -> None:
     ticks, limits = ticks_with(peaks), ControlPolicy(maximum=9)
     scene = Scene(ticks, BERTH, 1.0, (9,), 180.0)
     least = hindsight(ticks, BERTH, limits, 180.0).usd
-    for policy in (Controlled(limits, 180.0), Autoscaler("rate", 0.5, 300.0, limits), Autoscaler("busy", 0.4, 300.0, limits)):
+    for policy in (
+        Controlled(limits, 180.0),
+        Autoscaler("rate", 0.5, 300.0, limits),
+        Autoscaler("busy", 0.4, 300.0, limits),
+    ):
         run = play(scene, policy)
         if run.windows_met(ticks).all():
             assert run.fleet.usd >= least

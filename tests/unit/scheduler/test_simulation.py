@@ -25,7 +25,9 @@ def ticks_from(rows: str) -> Ticks:
 
 def wavy(days: float = 1.0) -> str:
     seconds = np.arange(0, days * 86_400 + 1, 600)
-    return "".join(f"{at:g},{60 * (12 + 8 * np.sin(at / 86_400 * 6.283) + (place % 3)):.3f}\n" for place, at in enumerate(seconds))
+    return "".join(
+        f"{at:g},{60 * (12 + 8 * np.sin(at / 86_400 * 6.283) + (place % 3)):.3f}\n" for place, at in enumerate(seconds)
+    )
 
 
 def scene(rows: str, *berths: BerthSupply, start: tuple[int, ...] = (22,), **more: object) -> Scene:
@@ -133,7 +135,10 @@ def test_when_spot_goes_away_on_demand_takes_over() -> None:
 
 def test_the_price_of_a_spot_trace_is_paid() -> None:
     dear = SpotTrace(np.array([0.0]), np.array([40]), np.array([1.5]))
-    assert play(spot_scene(spot=dear), Controlled(LIMITS, 180.0)).fleet.usd > play(spot_scene(), Controlled(LIMITS, 180.0)).fleet.usd
+    assert (
+        play(spot_scene(spot=dear), Controlled(LIMITS, 180.0)).fleet.usd
+        > play(spot_scene(), Controlled(LIMITS, 180.0)).fleet.usd
+    )
 
 
 # --- baselines ---------------------------------------------------------------------------------------------------
@@ -155,7 +160,9 @@ def seen(rate: float, ready: int, asked: int) -> Observation:
         ("rate", 0.5, 10.0, 10, 10, 20),  # ⌈10 / 0.5⌉
     ],
 )
-def test_the_baselines_follow_the_formulas_of_kubernetes(
+def test_the_baselines_follow_the_formulas_of_kubernetes(  # noqa: PLR0917
     value: str, target: float, rate: float, ready: int, asked: int, wanted: int
 ) -> None:
-    assert tuple(Autoscaler(value, target, 300.0, ControlPolicy(maximum=40)).decide(seen(rate, ready, asked))) == (wanted,)
+    assert tuple(Autoscaler(value, target, 300.0, ControlPolicy(maximum=40)).decide(seen(rate, ready, asked))) == (
+        wanted,
+    )
