@@ -7,8 +7,9 @@ exceed it. A replica's capacity is set so that the mean demand of the trace need
 
 For each baseline all settings of a grid are played, and kept where no other setting of the same baseline is better on
 that very trace: its frontier in hindsight. Our settings are one list for all traces, written down below; on a trace
-only those count that are on our frontier of at least one *other* trace. A point of a baseline is matched where one of
-them meets no fewer windows at no higher cost. The exit code is 1 where a goal was missed.
+only those count that are near our frontier of at least one *other* trace: there, nothing in the list meets as many
+windows for 2 % less. A point of a baseline is matched where one of them meets no fewer windows at no higher cost.
+The exit code is 1 where a goal was missed.
 """
 
 import argparse
@@ -44,6 +45,7 @@ SATURATION = 1.3
 GOAL_MET_PERCENT, GOAL_TIMES_HINDSIGHT = 99.5, 1.4
 GOAL_BAND, GOAL_BAND_SHARE = (0.70, 0.95), 0.95
 NEVER = 30 * 86_400.0
+NEAR = 0.02
 MEAN_TICKS = 20
 """Ten minutes."""
 
@@ -64,18 +66,22 @@ class Setting:
 
 
 DEFAULT = Setting(0.75, 0.01, 300.0)
-MISS_SHARES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5)
+HIGHER = Setting(0.8, 0.01, 300.0)
+MISS_SHARES = (0.003, 0.006, 0.01, 0.02, 0.03, 0.06, 0.1, 0.15, 0.2, 0.28, 0.35, 0.5)
 OURS = (
     DEFAULT,
-    *(Setting(target, 0.01, 300.0) for target in (0.5, 0.6, 0.85, 0.95)),
+    HIGHER,
+    *(Setting(target, 0.01, 300.0) for target in (0.5, 0.55, 0.6, 0.65, 0.7, 0.85, 0.9, 0.95)),
+    *(Setting(target, 0.003, 1800.0) for target in (0.5, 0.6, 0.7, 0.8)),
     *(Setting(1.0, miss, window) for miss in MISS_SHARES for window in (0.0, 60.0, 300.0, 900.0)),
-    *(Setting(1.0, miss, 1800.0) for miss in (0.001, 0.01, 0.1)),
+    *(Setting(1.0, miss, 1800.0) for miss in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
     Setting(1.0, 0.001, 900.0),
     Setting(0.75, 0.01, 3600.0),
     Setting(0.6, 0.003, 21_600.0),
     Setting(1.0, 0.01, NEVER),
-    *(Setting(1.0, 0.1, 0.0, share) for share in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)),
-    *(Setting(1.0, 0.1, 900.0, share) for share in (0.8, 0.65, 0.5, 0.35, 0.2)),
+    *(Setting(1.0, 0.1, 0.0, share) for share in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)),
+    *(Setting(1.0, 0.1, 900.0, share) for share in (0.9, 0.8, 0.65, 0.5, 0.35, 0.2)),
+    *(Setting(1.0, 0.5, 900.0, share) for share in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)),
 )
 WINDOWS = (0.0, 60.0, 300.0, 900.0)
 BASELINES: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -107,6 +113,7 @@ class Played:
     limits: ControlPolicy
     ours: dict[Setting, Point]
     default: Run
+    higher: Run
     baselines: dict[str, list[Point]]
     seconds: float
 
@@ -167,6 +174,7 @@ def play_all(name: str, file: Path, mean_replicas: float, days: float) -> Played
         limits,
         {setting: point(str(setting), run, setting) for setting, run in runs.items()},
         runs[DEFAULT],
+        runs[HIGHER],
         baselines,
         time.process_time() - begun,
     )
@@ -182,21 +190,26 @@ def frontier(points: Iterable[Point]) -> list[Point]:
 
 
 def chosen_elsewhere(played: Sequence[Played], name: str) -> set[Setting]:
-    """Our settings that are on our frontier of some other trace."""
+    """Our settings that are near our frontier of some other trace."""
     found = {DEFAULT}
     for one in played:
         if one.name != name:
-            found |= {point.setting for point in frontier(one.ours.values()) if point.setting is not None}
+            best = frontier(one.ours.values())
+            found |= {setting for setting, point in one.ours.items() if not _beaten(point, best)}
     return found
 
 
-def in_band(played: Played) -> tuple[float, int]:
+def _beaten(point: Point, best: Sequence[Point]) -> bool:
+    return any(other.met >= point.met and other.times < point.times * (1 - NEAR) for other in best)
+
+
+def in_band(played: Played, run: Run) -> tuple[float, int]:
     """(share of windows with a utilisation within the goal's band, windows that count).
 
     Utilisation is the mean over ten minutes. Windows count where ten or more replicas run and demand moves slower than
     a cold start: by no more than one replica within one, before and after.
     """
-    ready, demand = played.default.ready, played.scene.ticks.mean
+    ready, demand = run.ready, played.scene.ticks.mean
     reach = int(COLD_START_SECONDS / TICK_SECONDS)
     slow = ready >= 10
     for shift in range(1, reach + 1):
@@ -217,13 +230,24 @@ def in_band(played: Played) -> tuple[float, int]:
 def summary(played: Sequence[Played], console: Console) -> list[str]:
     """Prints the default setting against the goals; what was missed."""
     table = Table(title=f"Our defaults ({DEFAULT})")
-    for heading in ("trace", "windows", "met", "× hindsight", "scalings/day", "utilisation", "in 70–95 %", "s"):
+    for heading in (
+        "trace",
+        "windows",
+        "met",
+        "× hindsight",
+        "scalings/day",
+        "utilisation",
+        "in 70–95 %",
+        "at target 80 %",
+        "s",
+    ):
         table.add_column(heading, justify="left" if heading == "trace" else "right")
     missed = []
     for one in played:
         point, ticks = one.ours[DEFAULT], one.scene.ticks
         percent = 100 * point.met / one.windows
-        share, asked = in_band(one)
+        share, asked = in_band(one, one.default)
+        higher, higher_asked = in_band(one, one.higher)
         table.add_row(
             one.name,
             f"{one.windows:,}" + (f" (−{ticks.windows_cut:,})" if ticks.windows_cut else ""),
@@ -232,12 +256,13 @@ def summary(played: Sequence[Played], console: Console) -> list[str]:
             f"{one.default.fleet.scalings / ticks.days:.0f}",
             f"{100 * ticks.mean.sum() / one.default.ready.sum():.0f} %",
             f"{share:.1%} of {asked:,}" if asked else "–",
+            f"{higher:.1%} of {higher_asked:,}" if higher_asked else "–",
             f"{one.seconds:.0f}",
         )
         if one.name in SMOOTH and (percent < GOAL_MET_PERCENT or point.times > GOAL_TIMES_HINDSIGHT):
             missed.append(f"{one.name}: {percent:.2f} % met at {point.times:.2f} × hindsight")
         if asked and share < GOAL_BAND_SHARE:
-            missed.append(f"{one.name}: utilisation within 70–95 % in {share:.1%} of the windows that count")
+            missed.append(f"{one.name}: utilisation within 70–95 % in {share:.1%} of {asked:,} windows that count")
     console.print(table)
     return missed
 

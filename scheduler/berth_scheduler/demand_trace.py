@@ -93,7 +93,7 @@ def _check_limits(columns: dict[str, Floats], lines: NDArray[np.int64]) -> None:
 def read_columns(
     text: str, needed: tuple[str, ...], optional: tuple[str, ...]
 ) -> tuple[dict[str, Floats], int, NDArray[np.int64], tuple[str, ...]]:
-    """(column by name, rows, line of each row, ignored columns) of a CSV whose first needed column is a time that grows.
+    """(column by name, rows, line of each row, ignored columns) of a CSV whose first needed column is a growing time.
 
     An empty cell of an optional column is nan. Raises :class:`TraceError`.
     """
