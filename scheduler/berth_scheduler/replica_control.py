@@ -6,7 +6,7 @@ just holds. The controller wants
 
     n = max(⌈edge⌉, ⌈a⌉, round(a / target))
 
-``edge`` is the upper edge of demand one cold start ahead (:mod:`berth_scheduler.demand_forecast`). It scales up at
+``edge`` is the upper edge of demand one cold start ahead (:mod:`berth_scheduler.lead_forecast`). It scales up at
 once and down only to the most that was wanted within the stabilisation window, by a bounded share a minute. Whatever
 cannot be trusted (absent, stale, NaN, contradictory) holds the count and says so.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from berth_scheduler.berth_spread import BerthSupply, price_order, spares, spread
-from berth_scheduler.demand_forecast import STEP_SECONDS, Forecast, observe
+from berth_scheduler.lead_forecast import STEP_SECONDS, Forecast, observe
 from berth_scheduler.snapshot import SpotPolicy
 
 RATE_WINDOW_SECONDS = 60.0
