@@ -186,6 +186,13 @@ def simulate(
             "--spot-trace", metavar="SPOT.csv", help="Spot capacity: t_s,nodes_available[,usd_per_node_hour]."
         ),
     ] = None,
+    spot_select: Annotated[
+        str,
+        typer.Option("--spot-select", metavar="PATTERN", help="Of a --spot-trace by zones: which, * and ? allowed."),
+    ] = "*",
+    spot_tick_seconds: Annotated[
+        float, typer.Option("--spot-tick-seconds", metavar="SECONDS", help="Of a --spot-trace by zones: a tick.")
+    ] = 195.0,
     target_utilization_percent: Annotated[
         float, typer.Option("--target-utilization-percent", metavar="PERCENT", help="What the controller aims at.")
     ] = 75,
@@ -214,6 +221,8 @@ def simulate(
         cold_start_seconds=cold_start_seconds,
         seed=seed,
         spot_trace=spot_trace,
+        spot_select=spot_select,
+        spot_tick_seconds=spot_tick_seconds,
         target_utilization_percent=target_utilization_percent,
         scale_down_stabilization_seconds=scale_down_stabilization_seconds,
         allowed_miss_percent=allowed_miss_percent,

@@ -8,12 +8,22 @@ from typing import TypeVar
 
 import numpy as np
 
+from berth_cost.document import DocumentError
 from berth_cost.rounding import significant_number
+from berth_cost.spot_trace import read_spot_trace as read_zones
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.output import note, progress
 from berth_scheduler.decision import Decision, Plan
 from berth_scheduler.demand_ticks import Ticks, ticks_of
-from berth_scheduler.demand_trace import OUTPUT, PROMPT, DemandTrace, TraceError, read_spot_trace, read_trace
+from berth_scheduler.demand_trace import (
+    OUTPUT,
+    PROMPT,
+    DemandTrace,
+    SpotSupplyTrace,
+    TraceError,
+    read_spot_trace,
+    read_trace,
+)
 from berth_scheduler.replica_control import ControlPolicy
 from berth_scheduler.scalable import Scalable, scalable
 from berth_scheduler.simulated_fleet import SpotTrace
@@ -37,6 +47,8 @@ class SimulationRequest:
     cold_start_seconds: float | None
     seed: int
     spot_trace: Path | None
+    spot_select: str
+    spot_tick_seconds: float
     target_utilization_percent: float
     scale_down_stabilization_seconds: float
     allowed_miss_percent: float
@@ -47,6 +59,7 @@ class SimulationRequest:
         for option, value, least, most in (
             ("--cold-start-seconds", self.cold_start_seconds, 0, LONGEST_COLD_START_SECONDS),
             ("--target-utilization-percent", self.target_utilization_percent, 10, 100),
+            ("--spot-tick-seconds", self.spot_tick_seconds, 1, 86_400),
             ("--scale-down-stabilization-seconds", self.scale_down_stabilization_seconds, 0, 30 * 86_400),
             ("--allowed-miss-percent", self.allowed_miss_percent, 0, 50),
         ):
@@ -74,7 +87,7 @@ def simulated(snapshot: Snapshot, plan: Plan, key: str | None, asked: Simulation
         start=found.planned,
         cold_start_seconds=_cold_start(asked, found),
         seed=asked.seed,
-        spot=_spot(asked, snapshot, found),
+        spot=_spot(asked, snapshot, found, float(ticks.seconds[0])),
     )
     return _simulation(scene, _policy(asked, found), found, asked)
 
@@ -141,6 +154,8 @@ def _read(file: Path, read: Callable[[str], Trace]) -> Trace:
         raise InputError(f"{file}: line {line}: is not text in UTF-8") from error
     except TraceError as error:
         raise InputError(f"{file}: {error}") from error
+    except DocumentError as error:
+        raise InputError(*str(error).splitlines()) from error
 
 
 def _fitting(trace: DemandTrace, found: Scalable) -> DemandTrace:
@@ -165,15 +180,26 @@ def _ticks(file: Path, trace: DemandTrace, found: Scalable) -> Ticks:
     return ticks
 
 
-def _spot(asked: SimulationRequest, snapshot: Snapshot, found: Scalable) -> SpotTrace | None:
+def _spot_supply(text: str, asked: SimulationRequest) -> SpotSupplyTrace:
+    """Rows in time, or run-length rows of zones as `berth cost replay` reads them: their nodes are added up."""
+    if "tick_start" not in text.partition("\n")[0]:
+        return read_spot_trace(text)
+    zones = read_zones(text, str(asked.spot_trace), asked.spot_select)
+    seconds = np.arange(zones.ticks) * asked.spot_tick_seconds
+    nodes = zones.nodes.sum(axis=1)
+    return SpotSupplyTrace(seconds, nodes, np.full(zones.ticks, np.nan))
+
+
+def _spot(asked: SimulationRequest, snapshot: Snapshot, found: Scalable, start_seconds: float) -> SpotTrace | None:
     """In replicas of this workload. All spot pools of a workload share the trace, the cheapest first."""
     if asked.spot_trace is None:
         return None
-    trace = _read(asked.spot_trace, read_spot_trace)
+    trace = _read(asked.spot_trace, lambda text: _spot_supply(text, asked))
     names = {berth.key.partition("/")[0] for berth in found.berths if berth.spot}
     pools = [pool for pool in snapshot.pools if pool.name in names and pool.capacity_type is CapacityType.SPOT]
     if not pools:
         raise InputError(f"--spot-trace {asked.spot_trace}: {found.workload.key} has no spot berth to apply it to")
     per_node = min(pool.gpus_per_node for pool in pools) / found.gpus_per_replica
     replicas = np.floor(trace.nodes * per_node + 1e-9).astype(np.int64)
-    return SpotTrace(trace.seconds, replicas, trace.usd_per_node_hour / per_node)
+    # A trace of spot has a clock of its own, which starts with the demand's.
+    return SpotTrace(trace.seconds - trace.seconds[0] + start_seconds, replicas, trace.usd_per_node_hour / per_node)

@@ -182,3 +182,50 @@ def test_a_spot_trace_needs_a_spot_berth(berth: Berth, infra: Path, trace: Calla
     code, _, err = berth("simulate", "-f", infra, "--trace", trace("0,600", "600,600"), "--spot-trace", spot)
     assert code == 1
     assert "vision/resnet has no spot berth to apply it to" in err
+
+
+ZONES = """trace_id,tick_start,tick_end,nodes_available
+us-east-1a,0,10,4
+us-east-1a,10,40,0
+us-east-1b,0,40,1
+"""
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """The same network, on spot at a third of the price as far as the share goes."""
+    asked = workload()
+    asked["spec"]["placement"] = {"capacityTypes": ["OnDemand", "Spot"]}
+    same = {"maximumNodes": 20, "nodeResources": {"cpu": 8, "memory": "32Gi"}}
+    steady = pool("l4", nodeSelector={"pool": "l4"}, price={"usdPerNodeHour": "1"}, **same)
+    spot = pool(
+        "l4-spot", nodeSelector={"pool": "spot"}, price={"usdPerNodeHour": "0.35"}, capacityType="Spot",
+        spot={"interruptionsPerHour": "0.5", "startupSeconds": 240}, **same,
+    )  # fmt: skip
+    (tmp_path / "mixed.yaml").write_text(yaml.safe_dump_all([asked, claim(), steady, spot]), encoding="utf-8")
+    return tmp_path / "mixed.yaml"
+
+
+def test_a_spot_trace_by_zones_is_added_up_and_followed(
+    berth: Berth, mixed: Path, trace: Callable[..., Path], tmp_path: Path
+) -> None:
+    spot, demand = tmp_path / "zones.csv", trace("0,500000", "7200,500000")
+    spot.write_text(ZONES, encoding="utf-8")
+
+    def simulated(*more: object) -> dict[str, Any]:
+        code, out, err = berth("simulate", "-f", mixed, "--trace", demand, *more, "-o", "json")
+        assert code == 0, err
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    free = simulated()
+    both = simulated("--spot-trace", spot)
+    one = simulated("--spot-trace", spot, "--spot-select", "*1b")
+    assert free["coldStartSeconds"] == 240
+    costs = [float(each["policies"][0]["usd"]) for each in (free, both, one)]
+    assert costs == sorted(costs) and len(set(costs)) == 3
+    assert simulated("--seed", 1) == simulated("--seed", 1) != simulated("--seed", 2)
+    spot.write_text("trace_id,tick_start,tick_end,nodes_available\nus-east-1a,5,3,1\n", encoding="utf-8")
+    code, _, err = berth("simulate", "-f", mixed, "--trace", demand, "--spot-trace", spot)
+    assert code == 1
+    assert "line 2" in err
