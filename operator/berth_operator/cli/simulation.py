@@ -185,7 +185,7 @@ def _spot_supply(text: str, asked: SimulationRequest) -> SpotSupplyTrace:
     if "tick_start" not in text.partition("\n")[0]:
         return read_spot_trace(text)
     zones = read_zones(text, str(asked.spot_trace), asked.spot_select)
-    seconds = np.arange(zones.ticks) * asked.spot_tick_seconds
+    seconds = np.arange(zones.ticks, dtype=np.float64) * asked.spot_tick_seconds
     nodes = zones.nodes.sum(axis=1)
     return SpotSupplyTrace(seconds, nodes, np.full(zones.ticks, np.nan))
 
