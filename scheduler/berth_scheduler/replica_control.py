@@ -37,6 +37,8 @@ DRAIN_SECONDS = 60.0
 """A backlog is to be worked off within this time."""
 FALLING_SHARE = 0.8
 """Of the tolerance, by which a lower count may exceed the target."""
+MOST_DEMAND = 1e6
+"""Replicas. More is no demand but a broken number, though it may be a finite one."""
 IDLE_UTILIZATION = 0.1
 """Busier than this without any arrival, or idle while far more arrives than fits, is a contradiction."""
 ABSURD_LOAD = 5.0
@@ -166,13 +168,13 @@ def control(
     state = _learned(signals, state, model)
     rate = signals.requests_per_second or 0.0
     capacity = model.requests_per_second * state.correction
-    demand = rate / capacity
+    demand = min(rate / capacity, MOST_DEMAND)
     lead = model.seconds_to_ready + RATE_WINDOW_SECONDS
     forecast = observe(state.forecast, signals.at_seconds, demand, lead, policy.miss_share)
     backlog = (signals.pending_requests or 0.0) / DRAIN_SECONDS / capacity if _overloaded(signals) else 0.0
     total = sum(current) if state.total is None else state.total
     order = price_order(berths, state.order)
-    asked = _wanted(demand + backlog, forecast.edge, total, policy)
+    asked = _wanted(min(demand + backlog, MOST_DEMAND), forecast.edge, total, policy)
     wanted = min(max(asked, policy.minimum), policy.maximum)
     window = _window(state.wanted, signals.at_seconds, wanted, policy.scale_down_stabilization_seconds)
     since = signals.at_seconds if state.trusted_since is None else state.trusted_since

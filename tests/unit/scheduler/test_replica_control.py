@@ -183,6 +183,13 @@ def test_one_absurd_sample_takes_no_more_than_twice_what_runs() -> None:
     assert world.tick(requests_per_second=1e6).replicas[0] <= 80
 
 
+def test_finite_numbers_without_sense_break_nothing() -> None:
+    world = World(40)
+    for _ in range(60):
+        world.tick(requests_per_second=1e300, pending_requests=1e300, latency_ratio=1e300, utilization=1.0)
+    assert world.replicas == 100
+
+
 # --- feedback ----------------------------------------------------------------------------------------------------
 
 
