@@ -68,11 +68,15 @@ def ticks_of(trace: DemandTrace, capacity_of: Capacity) -> Ticks:
     if not kept.any():
         raise TraceError(f"line {trace.lines[-1]}: nothing is left of the trace without its holes")
     mean_rate = np.diff(total) / TICK_SECONDS
+    peak = np.maximum(demand[:-1], demand[1:])
+    tick = ((trace.seconds - start) // TICK_SECONDS).astype(np.int64)
+    within = tick < count
+    np.maximum.at(peak, tick[within], trace.requests_per_second[within] / capacity[:-1][tick[within]])
     return Ticks(
         seconds=edges[:-1][kept],
         observed=observed[kept],
         requests_per_second=mean_rate[kept],
-        peak=np.maximum(demand[:-1], demand[1:])[kept],
+        peak=peak[kept],
         mean=(mean_rate / capacity[:-1])[kept],
         capacity=capacity[:-1][kept],
         saturation=saturation[:-1][kept],

@@ -23,6 +23,12 @@ def test_demand_is_linear_between_rows() -> None:
     assert ticks.mean[0] == pytest.approx(1.25)
 
 
+def test_a_spike_between_two_evaluations_counts() -> None:
+    ticks = flat(HEAD + "0,60\n10,60\n15,600\n20,60\n120,60\n")
+    assert ticks.peak.tolist() == pytest.approx([10, 1, 1, 1])
+    assert ticks.mean[0] == pytest.approx((30 + 5 * 9) / 30)
+
+
 def test_columns_come_in_any_order_beside_others_with_any_line_ends() -> None:
     trace = read_trace("\ufeffnote,requests_per_min, t_s\r\nx,60,0\r\n\r\ny,120,600\r\n")
     assert trace.seconds.tolist() == [0, 600]
