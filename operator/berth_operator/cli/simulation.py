@@ -174,7 +174,7 @@ def _ticks(file: Path, trace: DemandTrace, found: Scalable) -> Ticks:
     except TraceError as error:
         raise InputError(f"{file}: {error}") from error
     for start, end in ticks.cut[:5]:
-        note(f"zeros from t_s {start:g} to {end:g} are a hole in the trace, not demand: cut out")
+        note(f"zeros from t_s {start:.10g} to {end:.10g} are a hole in the trace, not demand: cut out")
     if len(ticks.cut) > 5:
         note(f"and {plural(len(ticks.cut) - 5, 'more hole')} cut out: {number(ticks.windows_cut, 6)} windows in all")
     return ticks
