@@ -15,6 +15,8 @@ from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
 from berth_operator.cli.prices import prices_app
 from berth_operator.cli.rendering import rendered_objects, write_objects
+from berth_operator.cli.simulation import SimulationRequest, simulated
+from berth_operator.cli.simulation_view import show_simulation, simulation_markdown
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
 from berth_scheduler.decision import Plan
@@ -156,6 +158,85 @@ def snapshot(
     """What a plan depends on, as one file: berth replay plans it again. -o table shows it to people."""
     found = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)).snapshot
     Output(output, to).write_record(found, lambda page: show_snapshot(page, found), lambda: snapshot_markdown(found))
+    return Outcome.DONE
+
+
+@app.command()
+def simulate(
+    more: options.MoreFiles = None,
+    *,
+    trace: Annotated[Path, typer.Option("--trace", metavar="DEMAND.csv", help="Demand: t_s,requests_per_min[,…].")],
+    files: options.Files = None,
+    cluster: options.Cluster = False,
+    workload: Annotated[
+        str | None, typer.Option("--workload", metavar="NAME", help="Which, where there are several: NAMESPACE/NAME.")
+    ] = None,
+    cold_start_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--cold-start-seconds",
+            metavar="SECONDS",
+            help="From the request of a replica to its first answer; by default what the pools state, else 180.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of spot interruptions.")] = 0,
+    spot_trace: Annotated[
+        Path | None,
+        typer.Option(
+            "--spot-trace", metavar="SPOT.csv", help="Spot capacity: t_s,nodes_available[,usd_per_node_hour]."
+        ),
+    ] = None,
+    spot_select: Annotated[
+        str,
+        typer.Option("--spot-select", metavar="PATTERN", help="Of a --spot-trace by zones: which, * and ? allowed."),
+    ] = "*",
+    spot_tick_seconds: Annotated[
+        float, typer.Option("--spot-tick-seconds", metavar="SECONDS", help="Of a --spot-trace by zones: a tick.")
+    ] = 195.0,
+    target_utilization_percent: Annotated[
+        float, typer.Option("--target-utilization-percent", metavar="PERCENT", help="What the controller aims at.")
+    ] = 75,
+    scale_down_stabilization_seconds: Annotated[
+        float,
+        typer.Option("--scale-down-stabilization-seconds", metavar="SECONDS", help="How long fewer must do."),
+    ] = 300,
+    allowed_miss_percent: Annotated[
+        float,
+        typer.Option(
+            "--allowed-miss-percent", metavar="PERCENT", help="How often demand may exceed its forecast's edge."
+        ),
+    ] = 1,
+    at: options.At = None,
+    output: options.As = Format.TABLE,
+    to: options.To = None,
+    settings: options.SettingsFile = None,
+    kubeconfig: options.Kubeconfig = None,
+    context: options.Context = None,
+) -> int:
+    """The replica controller against a trace of demand, beside static sizing, HPA, KEDA and hindsight."""
+    sources = Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)
+    asked = SimulationRequest(
+        trace=trace,
+        workload=workload,
+        cold_start_seconds=cold_start_seconds,
+        seed=seed,
+        spot_trace=spot_trace,
+        spot_select=spot_select,
+        spot_tick_seconds=spot_tick_seconds,
+        target_utilization_percent=target_utilization_percent,
+        scale_down_stabilization_seconds=scale_down_stabilization_seconds,
+        allowed_miss_percent=allowed_miss_percent,
+    )
+    asked.check()
+    snapshot = see(sources).snapshot
+    key = _find(workload, None, snapshot) if workload else None
+    simulation = simulated(snapshot, make_plan(snapshot), key, asked)
+    if isinstance(simulation, str):
+        note(simulation)
+        return Outcome.DOES_NOT_HOLD
+    Output(output, to).write_record(
+        simulation, lambda page: show_simulation(page, simulation), lambda: simulation_markdown(simulation)
+    )
     return Outcome.DONE
 
 

@@ -16,6 +16,7 @@ from berth_operator.cli.comparison import PlanComparison
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
+from berth_scheduler.simulation import Simulation
 from berth_scheduler.snapshot import Snapshot
 
 RECORDS: dict[str, type[BaseModel]] = {
@@ -30,6 +31,7 @@ RECORDS: dict[str, type[BaseModel]] = {
     "price-diff": PriceDiff,
     "price-refresh": Refreshed,
     "cost-comparison": Comparison,
+    "simulation": Simulation,
 }
 """By file name without suffix."""
 
