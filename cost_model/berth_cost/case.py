@@ -4,7 +4,7 @@ A case says what runs on what, under which load; a prediction answers it. The sa
 scheduler and ``spec.model.measuredFrom``. Every number is SI (seconds, bytes, watts, FLOP) and its unit is in its name.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,9 +28,14 @@ ScalarMetric = Literal[
     "joulesPerRequest",
 ]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+# Upper bounds are far beyond any machine or model, and keep products of a few numbers finite.
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
+Degree = Annotated[int, Field(ge=1, le=65_536)]
+"""Of parallelism, and of what runs at once on one replica."""
+Clients = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Tokens = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class Experts(Record):
@@ -39,8 +44,8 @@ class Experts(Record):
     count: Count
     per_token: Count
     intermediate_size: Count
-    shared: Annotated[int, Field(ge=0)] = 0
-    first_dense_layers: Annotated[int, Field(ge=0)] = 0
+    shared: Annotated[int, Field(ge=0, le=10**6)] = 0
+    first_dense_layers: Annotated[int, Field(ge=0, le=10**6)] = 0
 
 
 class LatentAttention(Record):
@@ -95,11 +100,20 @@ class Model(Record):
 
 
 class Hardware(Record):
-    gpu: str
-    gpu_count: Count = 1
-    mig_profile: str | None = None
+    gpu: Annotated[str, Field(max_length=128)]
+    gpu_count: Degree = 1
+    mig_profile: Annotated[str, Field(max_length=128)] | None = None
     gpu_specification: GPUSpecification | None = None
-    """A GPU that the catalogue does not know, described in the case itself."""
+    """A GPU that the catalogue does not know, described in the case itself; its ``name`` is ``gpu`` where absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def specification_has_the_name(cls, stated: Any) -> Any:
+        name = stated.get("gpu") if isinstance(stated, dict) else None
+        described = stated.get("gpuSpecification") if isinstance(stated, dict) else None
+        if isinstance(name, str) and isinstance(described, dict) and "name" not in described:
+            return stated | {"gpuSpecification": {**described, "name": name}}
+        return stated
 
 
 class Engine(Record):
@@ -108,16 +122,16 @@ class Engine(Record):
 
 
 class Parallelism(Record):
-    tensor: Count = 1
-    pipeline: Count = 1
-    expert: Count = 1
+    tensor: Degree = 1
+    pipeline: Degree = 1
+    expert: Degree = 1
 
 
 class Serving(Record):
-    maximum_batch_size: Count | None = None
-    instances: Count = 1
+    maximum_batch_size: Degree | None = None
+    instances: Degree = 1
     dynamic_batching: bool = True
-    maximum_queue_delay_microseconds: Annotated[int, Field(ge=0)] = 0
+    maximum_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10**9)] = 0
     maximum_batched_tokens: Count | None = None
 
 
@@ -126,10 +140,10 @@ class Load(Record):
     time; ``saturated``: as much as it can."""
 
     kind: Literal["closed", "open", "batch", "saturated"]
-    concurrency: Positive | None = None
+    concurrency: Clients | None = None
     requests_per_second: Positive | None = None
-    burstiness: NotNegative | None = None
-    batch_size: Count | None = None
+    burstiness: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10**6)] | None = None
 
     @model_validator(mode="after")
     def what_the_kind_needs(self) -> Self:
@@ -140,10 +154,10 @@ class Load(Record):
 
 
 class Request(Record):
-    input_tokens: Positive | None = None
-    output_tokens: Positive | None = None
-    items_per_request: Count = 1
-    shared_prefix_tokens: NotNegative = 0
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    items_per_request: Annotated[int, Field(ge=1, le=10**6)] = 1
+    shared_prefix_tokens: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0
 
 
 class Percentiles(Record):
@@ -214,6 +228,10 @@ class Parts(Record):
     communication_seconds: float
     host_seconds: float
     queue_seconds: float
+    weight_seconds: float | None = None
+    """Of ``memory_seconds``: reading the weights. None where the split is not known."""
+    cache_seconds: float | None = None
+    """Of ``memory_seconds``: reading keys and values of the context."""
 
 
 class Prediction(Record):

@@ -31,14 +31,13 @@ def predict_cases(
 ) -> list[Prediction]:
     """One prediction a case, in order. ``gpus`` as in :func:`case_table`."""
     table = case_table(cases, gpus)
-    groups: dict[int, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
         if case.measured:
             # Rows of one model with the same runs are calibrated together.
-            same = next((first for first in groups if _shares_runs(cases[first], case)), row)
-            groups.setdefault(same, []).append(row)
+            groups.setdefault(case.model_dump_json(include={"model", "measured"}), []).append(row)
     if groups:
-        measured = [(np.array(rows, dtype=np.int64), cases[first].measured) for first, rows in groups.items()]
+        measured = [(np.array(rows, dtype=np.int64), cases[rows[0]].measured) for rows in groups.values()]
         table = calibrated(table, measured, gpus, constants)
     answers = predict(table, constants)
     return [answers.row(index, case.id) for index, case in enumerate(cases)]
@@ -87,10 +86,6 @@ def case_table(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> C
         items_per_request=_floats(case.request.items_per_request for case in cases),
         shared_prefix_tokens=_floats(case.request.shared_prefix_tokens for case in cases),
     )
-
-
-def _shares_runs(first: Case, second: Case) -> bool:
-    return first.model == second.model and first.measured == second.measured
 
 
 def _specification(case: Case, gpus: Mapping[str, GPUSpecification]) -> GPUSpecification:

@@ -13,6 +13,7 @@ from berth_operator.cli.explanation_view import explanation_markdown, show_expla
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
+from berth_operator.cli.predict_command import predict
 from berth_operator.cli.prices import prices_app
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
@@ -157,6 +158,9 @@ def snapshot(
     found = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)).snapshot
     Output(output, to).write_record(found, lambda page: show_snapshot(page, found), lambda: snapshot_markdown(found))
     return Outcome.DONE
+
+
+app.command()(predict)
 
 
 # --- plan --------------------------------------------------------------------------------------------------------
