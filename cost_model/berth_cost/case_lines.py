@@ -40,8 +40,12 @@ class NumberedCase:
     case: Case
 
 
-class _TwiceStated(ValueError):
-    """Raised inside the parser for a key that stands twice in one object."""
+class _Unreadable(Exception):
+    """Raised where a line holds no object, or one that states a key twice."""
+
+    def __init__(self, words: str, keys: tuple[str, ...] = ()) -> None:
+        super().__init__(words)
+        self.keys = keys
 
 
 def read_cases(lines: Iterable[bytes]) -> Iterator[NumberedCase | CaseFlaw]:
@@ -54,28 +58,34 @@ def read_cases(lines: Iterable[bytes]) -> Iterator[NumberedCase | CaseFlaw]:
 
 def read_case(number: int, line: bytes) -> NumberedCase | CaseFlaw:
     """The case of line ``number``."""
-    if len(line) > MOST_LINE_BYTES:
-        return CaseFlaw(line=number, error=f"is longer than {MOST_LINE_BYTES >> 20} MiB: one case a line")
     try:
-        stated = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_float=_number)
-    except UnicodeDecodeError as error:
-        return CaseFlaw(line=number, error=f"is not UTF-8: {error.reason} at byte {error.start}")
-    except _TwiceStated as error:
-        return CaseFlaw(line=number, keys=(str(error),), error=f"{error} stands twice in one object: remove one")
-    except RecursionError:
-        return CaseFlaw(line=number, error="is nested too deeply to be a case")
-    except json.JSONDecodeError as error:
-        return CaseFlaw(line=number, error=f"is not JSON: {_lower(error.msg)} at column {error.colno}")
-    except ValueError:
-        return CaseFlaw(line=number, error="is not JSON: a number has too many digits")
-    if not isinstance(stated, dict):
-        return CaseFlaw(line=number, error="is not a case: it must be a JSON object")
-    try:
+        stated = _parsed(line)
         # By way of JSON again, because lists are tuples only there.
         case = Case.model_validate_json(json.dumps(stated), strict=True, by_alias=True, by_name=False)
+    except _Unreadable as error:
+        return CaseFlaw(line=number, keys=error.keys, error=str(error))
     except ValidationError as error:
         return _flaw(number, stated, error.errors(include_url=False))
     return NumberedCase(number, case)
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    """The object in a line. Raises :class:`_Unreadable`."""
+    if len(line) > MOST_LINE_BYTES:
+        raise _Unreadable(f"is longer than {MOST_LINE_BYTES >> 20} MiB: one case a line")
+    try:
+        stated = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_float=_number)
+    except UnicodeDecodeError as error:
+        raise _Unreadable(f"is not UTF-8: {error.reason} at byte {error.start}") from error
+    except RecursionError as error:
+        raise _Unreadable("is nested too deeply to be a case") from error
+    except json.JSONDecodeError as error:
+        raise _Unreadable(f"is not JSON: {_lower(error.msg)} at column {error.colno}") from error
+    except ValueError as error:
+        raise _Unreadable("is not JSON: a number has too many digits") from error
+    if not isinstance(stated, dict):
+        raise _Unreadable("is not a case: it must be a JSON object")
+    return stated
 
 
 def flaw_of(case: NumberedCase, key: str, message: str) -> CaseFlaw:
@@ -87,7 +97,8 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     stated = dict(pairs)
     if len(stated) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _TwiceStated(next(name for name in names if names.count(name) > 1))
+        twice = next(name for name in names if names.count(name) > 1)[:80]
+        raise _Unreadable(f"{_path((twice,))} stands twice in one object: remove one", (_path((twice,)),))
     return stated
 
 

@@ -68,7 +68,7 @@ def test_blank_lines_are_passed_over_and_counted() -> None:
         (line(load={"kind": "open"}), ("load",), "needs requestsPerSecond"),
         (line(precision="fp17"), ("precision",), "must be one of 'fp32'"),
         (line(model={"name": "nothing"}), ("model",), "exactly one of transformer and dense"),
-        (line(measured=[{"metrics": {"latencySeconds": {"p98": 1}}}]), ("measured[0].metrics.latencySeconds.p98",), "p99"),
+        (line(measured=[{"metrics": {"powerWatts": 1}}]), ("measured[0].metrics.powerWatts",), "powerWattsPerGPU"),
         (b'{"id": 1e999}', ("id", "model", "hardware", "precision", "load"), "id: must be a text"),
         (b'{"id": "a", "id": "b"}', ("id",), "stands twice"),
         (b'{"id": "\\ud800"}', (), "hex escape"),
