@@ -29,9 +29,6 @@ class TransformerWork:
     """0 where there are none."""
     expert_draw: Floats
     """Share of the routed experts that a token uses, 0 without experts."""
-    expert_layers: Floats
-    expert_flops: Floats
-    """Of ``token_flops``, those of the routed experts."""
     token_flops: Floats
     """All matrix products of a token that is decoded, output head included, attention over the context excluded."""
     head_flops: Floats
@@ -72,7 +69,6 @@ class _Shape:
     expert_parameters: float
     draw: float
     experts: float
-    expert_layers: float
     window: float
 
 
@@ -90,7 +86,7 @@ def _shape(transformer: Transformer | None) -> _Shape:
         cache_values = float(layers * (latent.key_value_rank + latent.rope_head_size))
         decode_context = 2.0 * layers * heads * (2 * latent.key_value_rank + latent.rope_head_size)
         prompt_context = 2.0 * layers * heads * (latent.nope_head_size + latent.rope_head_size + latent.value_head_size)
-    expert_parameters, draw, count, expert_layers = 0.0, 0.0, 0.0, 0
+    expert_parameters, draw, count = 0.0, 0.0, 0.0
     if experts is not None:
         expert_layers = max(layers - experts.first_dense_layers, 0)
         expert_parameters = 3.0 * transformer.hidden_size * experts.intermediate_size * experts.count * expert_layers
@@ -109,7 +105,6 @@ def _shape(transformer: Transformer | None) -> _Shape:
         expert_parameters=min(expert_parameters, transformer.parameters),
         draw=draw,
         experts=count,
-        expert_layers=float(expert_layers),
         window=np.inf if transformer.sliding_window_tokens is None else float(transformer.sliding_window_tokens),
     )
 
@@ -143,8 +138,6 @@ def transformer_work(table: CaseTable) -> TransformerWork:
         key_value_heads=shape["cache_heads"],
         expert_count=shape["experts"],
         expert_draw=shape["draw"],
-        expert_layers=shape["expert_layers"],
-        expert_flops=2 * routed * shape["draw"],
         token_flops=2 * (shared + routed * shape["draw"]) + head_flops,
         head_flops=head_flops,
         context_flops=shape["decode_context"],
