@@ -18,6 +18,7 @@ from berth_operator.cli.prices import prices_app
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
+from berth_operator.cli.validate_command import validate
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan as plan_snapshot
@@ -161,6 +162,7 @@ def snapshot(
 
 
 app.command()(predict)
+app.command()(validate)
 
 
 # --- plan --------------------------------------------------------------------------------------------------------
