@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from berth_operator.cli.outcome import InputError
-from berth_operator.kinds import CLAIM, DEPLOYMENT, NODE, POD, POOL, SERVICE, VOLUME, WORKLOAD, Kind
+from berth_operator.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT, NODE, POD, POOL, SERVICE, VOLUME, WORKLOAD, Kind
 from berth_operator.labels import MANAGED_BY, MANAGER
+from berth_operator.measurements import referred_to
 from berth_operator.world import World
 
 OURS = f"{MANAGED_BY}={MANAGER}"
@@ -39,7 +41,13 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 def cluster_world(kubeconfig: Path | None = None, context: str | None = None) -> World:
     """The world as the API server has it now. Raises :class:`InputError` that says what to do."""
     with _client(kubeconfig, context) as client:
-        return World.of(thing for kind, selector in READ for thing in _list(client, kind, selector))
+        world = World.of(thing for kind, selector in READ for thing in _list(client, kind, selector))
+        named = [
+            thing
+            for namespace, name in sorted(referred_to(world.workloads))
+            for thing in _list(client, CONFIG_MAP, None, namespace, f"metadata.name={name}")
+        ]
+        return replace(world, config_maps=tuple(named))
 
 
 def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
@@ -67,14 +75,17 @@ def _in_cluster() -> ApiClient | None:
     return ApiClient()
 
 
-def _list(client: ApiClient, kind: Kind, selector: str | None) -> Iterator[dict[str, Any]]:
-    """All objects of a kind in all namespaces, page by page."""
+def _list(
+    client: ApiClient, kind: Kind, selector: str | None, namespace: str | None = None, fields: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """All objects of a kind in all namespaces or one, page by page."""
     token = ""
     while True:
         query = [("limit", str(PAGE))]
         query += [("labelSelector", selector)] if selector else []
+        query += [("fieldSelector", fields)] if fields else []
         query += [("continue", token)] if token else []
-        page = _get(client, kind, query)
+        page = _get(client, kind, query, namespace)
         for thing in page.get("items") or ():
             # Items of a list carry neither, because the list does.
             yield {"apiVersion": kind.api_version, "kind": kind.name, **thing}
@@ -83,10 +94,10 @@ def _list(client: ApiClient, kind: Kind, selector: str | None) -> Iterator[dict[
             return
 
 
-def _get(client: ApiClient, kind: Kind, query: list[tuple[str, str]]) -> dict[str, Any]:
+def _get(client: ApiClient, kind: Kind, query: list[tuple[str, str]], namespace: str | None = None) -> dict[str, Any]:
     request = client.param_serialize(
         method="GET",
-        resource_path=kind.path(),
+        resource_path=kind.path(namespace),
         query_params=query,
         header_params={"Accept": "application/json"},
         auth_settings=["BearerToken"],
@@ -126,7 +137,7 @@ def _refused(client: ApiClient, kind: Kind, status: int | None, body: str | byte
         return InputError(
             f"--cluster: not allowed to list {kind.plural}: {_message(body)}",
             "A plan is about the whole cluster: ask for list on "
-            + ", ".join(sorted(one.plural for one, _ in READ))
+            + ", ".join(sorted({kind.plural, *(one.plural for one, _ in READ)}))
             + ", or let somebody run berth snapshot --cluster and plan with its file.",
         )
     return InputError(f"--cluster: the API server at {host} answered {status} to {kind.path()}: {_message(body)}")
