@@ -59,9 +59,17 @@ class PredictionTable:
             evidence=self.evidence[index],
             metrics={metric: values.get(SCALAR, values) for metric, values in points.items()},
             band={metric: values.get(SCALAR, values) for metric, values in bands.items()},
-            parts=Parts(**{name: _number(values[index]) for name, values in self.parts.items()}) if feasible else None,
+            parts=self._parts(index) if feasible else None,
             utilization=None if np.isnan(utilization) else _number(utilization),
             model_version=self.model_version,
+        )
+
+    def _parts(self, index: int) -> Parts:
+        """A split that is not known is None; the parts themselves are always there."""
+        values = {name: float(column[index]) for name, column in self.parts.items()}
+        optional = {name for name, field in Parts.model_fields.items() if not field.is_required()}
+        return Parts.model_validate(
+            {name: None if name in optional and np.isnan(value) else _number(value) for name, value in values.items()}
         )
 
     def _present(self, index: int) -> dict[str, list[str]]:

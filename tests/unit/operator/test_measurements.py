@@ -13,6 +13,7 @@ from berth_operator.gather import gather
 from berth_operator.measurements import MOST_RUNS, read_measurements, referred_to
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
+from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Snapshot, Workload
 from kubernetes_objects import claim, config_map, measured_from, node, run, variant, workload
@@ -138,6 +139,12 @@ def test_a_plan_rests_on_the_runs_and_says_so() -> None:
     assert plain.prediction is not None and calibrated.prediction is not None
     assert plain.prediction.evidence == "estimated"
     assert calibrated.prediction.evidence in ("calibrated", "interpolated")
+
+
+def test_an_explanation_says_what_the_prediction_rests_on() -> None:
+    objects = stated(), config_map("points", points_jsonl=RUNS)
+    lines = explain(decided(*objects), gathered(*objects)).objectives
+    assert lines[0].evidence in ("calibrated, 2 measured points", "interpolated, 2 measured points")
 
 
 def test_slower_runs_make_slower_predictions_and_never_fewer_replicas() -> None:
