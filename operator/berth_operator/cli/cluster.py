@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from berth_operator.cli.outcome import InputError
 from berth_operator.kinds import CLAIM, CONFIG_MAP, DEPLOYMENT, NODE, POD, POOL, SERVICE, VOLUME, WORKLOAD, Kind
 from berth_operator.labels import MANAGED_BY, MANAGER
 from berth_operator.measurements import referred_to
-from berth_operator.world import World
+from berth_operator.world import Object, World
 
 OURS = f"{MANAGED_BY}={MANAGER}"
 READ: tuple[tuple[Kind, str | None], ...] = (
@@ -38,13 +38,16 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 
 
-def cluster_world(kubeconfig: Path | None = None, context: str | None = None) -> World:
-    """The world as the API server has it now. Raises :class:`InputError` that says what to do."""
+def cluster_world(kubeconfig: Path | None = None, context: str | None = None, also: Iterable[Object] = ()) -> World:
+    """The world as the API server has it now. Raises :class:`InputError` that says what to do.
+
+    Of ConfigMaps it has those that its workloads, or the workloads ``also``, refer to.
+    """
     with _client(kubeconfig, context) as client:
         world = World.of(thing for kind, selector in READ for thing in _list(client, kind, selector))
         named = [
             thing
-            for namespace, name in sorted(referred_to(world.workloads))
+            for namespace, name in sorted(referred_to((*world.workloads, *also)))
             for thing in _list(client, CONFIG_MAP, None, namespace, f"metadata.name={name}")
         ]
         return replace(world, config_maps=tuple(named))
