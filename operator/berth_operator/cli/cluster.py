@@ -53,6 +53,27 @@ def cluster_world(kubeconfig: Path | None = None, context: str | None = None, al
         return replace(world, config_maps=tuple(named))
 
 
+def annotate_node(
+    name: str, annotations: dict[str, str], manager: str, kubeconfig: Path | None = None, context: str | None = None
+) -> None:
+    """Set annotations of a Node, and nothing else of it. Raises :class:`InputError` that says what to do."""
+    with _client(kubeconfig, context) as client:
+        request = client.param_serialize(
+            method="PATCH",
+            resource_path=NODE.path(name=name),
+            query_params=[("fieldManager", manager)],
+            header_params={"Accept": "application/json", "Content-Type": "application/merge-patch+json"},
+            body={"metadata": {"annotations": annotations}},
+            auth_settings=["BearerToken"],
+        )
+        response = _sent(client, request, "--node")
+        if response.status == 404:
+            raise InputError(f"--node: there is no Node {name}")
+        if response.status >= 300:
+            words = _message(response.data)
+            raise InputError(f"--node {name}: the API server answered {response.status}: {words}")
+
+
 def _client(kubeconfig: Path | None, context: str | None) -> ApiClient:
     """By the kubeconfig given, else as kubectl finds it, else by the pod's own service account."""
     try:
@@ -106,19 +127,26 @@ def _get(client: ApiClient, kind: Kind, query: list[tuple[str, str]], namespace:
         auth_settings=["BearerToken"],
     )
     try:
-        response = client.call_api(*request, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))
-        response.read()  # type: ignore[no-untyped-call]
-    except (HTTPError, OSError) as error:
-        raise InputError(
-            f"--cluster: the API server at {client.configuration.host} cannot be reached: {_cause(error)}",
-            "Check that the cluster is up, and --kubeconfig and --context.",
-        ) from error
+        response = _sent(client, request, "--cluster")
     except ApiException as error:
         raise _refused(client, kind, error.status, error.body) from error
     if response.status != 200:
         raise _refused(client, kind, response.status, response.data)
     found: dict[str, Any] = json.loads(response.data or b"{}")
     return found
+
+
+def _sent(client: ApiClient, request: tuple[str, str, dict[str, str], str | None, list[str]], option: str) -> Any:
+    """The answer, read; ``option`` begins the message where none comes."""
+    try:
+        response: Any = client.call_api(*request, _request_timeout=(CONNECT_SECONDS, READ_SECONDS))
+        response.read()
+    except (HTTPError, OSError) as error:
+        raise InputError(
+            f"{option}: the API server at {client.configuration.host} cannot be reached: {_cause(error)}",
+            "Check that the cluster is up, and --kubeconfig and --context.",
+        ) from error
+    return response
 
 
 def _cause(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
 from berth_operator.cli.predict_command import predict
 from berth_operator.cli.prices import prices_app
+from berth_operator.cli.probe_command import probe
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
@@ -163,6 +164,7 @@ def snapshot(
 
 app.command()(predict)
 app.command()(validate)
+app.command()(probe)
 
 
 # --- plan --------------------------------------------------------------------------------------------------------

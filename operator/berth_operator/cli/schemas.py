@@ -18,6 +18,7 @@ from berth_cost.spot_replay import Replay
 from berth_cost.validation import Validation
 from berth_operator.cli.comparison import PlanComparison
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed
+from berth_operator.probe.specification import Probe
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
 from berth_scheduler.snapshot import Snapshot
@@ -36,6 +37,7 @@ RECORDS: dict[str, Any] = {
     "cost-comparison": Comparison,
     "prediction": Answer,
     "validation": Validation,
+    "probe": Probe,
 }
 """By file name without suffix: what is a type to pydantic, records and unions of them."""
 
