@@ -228,10 +228,14 @@ class Parts(Record):
     communication_seconds: float
     host_seconds: float
     queue_seconds: float
-    weight_seconds: float | None = None
-    """Of ``memory_seconds``: reading the weights. None where the split is not known."""
-    cache_seconds: float | None = None
-    """Of ``memory_seconds``: reading keys and values of the context."""
+
+
+class MemorySplit(Record):
+    """What ``memory_seconds`` of a language model are spent on; the rest of them reads and writes activations."""
+
+    weight_seconds: float
+    cache_seconds: float
+    """Keys and values of the context."""
 
 
 class Prediction(Record):
@@ -244,6 +248,8 @@ class Prediction(Record):
     metrics: dict[str, float | dict[str, float]] = {}
     band: dict[str, tuple[float, float] | dict[str, tuple[float, float]]] = {}
     parts: Parts | None = None
+    memory_split: MemorySplit | None = None
+    """None of a classic network, and where nothing is predicted."""
     utilization: float | None = None
     """Share of the replica's capacity that the load takes, 0 to 1; None where the load has no rate."""
     model_version: str

@@ -102,8 +102,7 @@ def predict(table: CaseTable, constants: Constants | None = None) -> PredictionT
         outcome.point["outputTokensPerSecond"][SCALAR],
         outcome.point[TIME_PER_OUTPUT_TOKEN]["mean"],
     )
-    outcome = replace(outcome, parts=outcome.parts | split)
-    return _prediction_table(table, outcome, constants)
+    return replace(_prediction_table(table, outcome, constants), memory_split=split)
 
 
 def _prediction_table(table: CaseTable, outcome: Outcome, constants: Constants) -> PredictionTable:

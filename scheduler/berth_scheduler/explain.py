@@ -333,18 +333,17 @@ LEAST_SHARE = 0.02
 
 def _bound_by(prediction: Prediction | None) -> str | None:
     """``memory-bound: 71 % weights, 18 % KV cache, 6 % computation``."""
-    parts = prediction.parts if prediction else None
-    if parts is None:
+    if prediction is None or prediction.parts is None:
         return None
+    parts, split = prediction.parts, prediction.memory_split
     seconds = {name: max(getattr(parts, field), 0.0) for field, name in LATENCY_PARTS.items()}
     whole = sum(seconds.values())
     if whole <= 0:
         return None
     largest = max(seconds, key=lambda name: seconds[name])
-    weights, cache = parts.weight_seconds, parts.cache_seconds
-    if weights is not None and cache is not None:
-        memory = seconds.pop("memory")
-        seconds |= {"weights": weights, "KV cache": cache, "other reads": max(memory - weights - cache, 0.0)}
+    if split is not None:
+        other = max(seconds.pop("memory") - split.weight_seconds - split.cache_seconds, 0.0)
+        seconds |= {"weights": split.weight_seconds, "KV cache": split.cache_seconds, "other reads": other}
     shares = sorted(((value / whole, name) for name, value in seconds.items()), key=lambda one: (-one[0], one[1]))
     told = [f"{round(share * 100)} % {name}" for share, name in shares if share >= LEAST_SHARE]
     return f"{_BOUND[largest]}: {', '.join(told)}"

@@ -10,6 +10,7 @@ from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
 from berth_operator.cli.cost_commands import cost
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
+from berth_operator.cli.measure_command import measure
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
@@ -164,6 +165,7 @@ def snapshot(
 
 app.command()(predict)
 app.command()(validate)
+app.command()(measure)
 app.command()(probe)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth_cost.case import Case, Parts
+from berth_cost.case import Case, MemorySplit, Prediction
 from berth_cost.gpu_catalogue import GPUCatalogue
 from berth_cost.table import predict_cases
 
@@ -17,7 +17,7 @@ LLAMA_8B = {
 }  # fmt: skip
 
 
-def parts(concurrency: float, tokens: float = 1024, **changed: Any) -> Parts:
+def predicted(concurrency: float, tokens: float = 1024, **changed: Any) -> Prediction:
     stated: dict[str, Any] = {
         "id": "a",
         "model": {"name": "llama", "transformer": LLAMA_8B},
@@ -28,32 +28,37 @@ def parts(concurrency: float, tokens: float = 1024, **changed: Any) -> Parts:
         "request": {"inputTokens": tokens, "outputTokens": tokens},
     }
     (found,) = predict_cases([Case.model_validate(stated | changed)], GPUS)
-    assert found.parts is not None
-    return found.parts
+    return found
+
+
+def split(*asked: float) -> MemorySplit:
+    found = predicted(*asked).memory_split
+    assert found is not None
+    return found
 
 
 def test_one_request_reads_weights_and_next_to_no_cache() -> None:
-    found = parts(1)
-    assert found.weight_seconds is not None and found.cache_seconds is not None
     # 1,536 tokens of context are 0.2 GB at 128 KiB each, the weights 15 GB.
+    found = split(1)
     assert found.cache_seconds / found.weight_seconds == pytest.approx(0.2 / 15, rel=0.1)
 
 
 def test_many_long_requests_read_more_cache_than_weights() -> None:
-    found = parts(64, 4096)
-    assert found.weight_seconds is not None and found.cache_seconds is not None
+    found = split(64, 4096)
     assert found.cache_seconds > 2 * found.weight_seconds
 
 
 def test_a_classic_network_has_no_such_split() -> None:
     dense = {"name": "resnet50", "dense": {"parameters": 25.6e6, "flopsPerInference": 8.2e9}}
-    found = parts(1, model=dense, precision="fp16", request={}, load={"kind": "batch", "batchSize": 1})
-    assert (found.weight_seconds, found.cache_seconds) == (None, None)
+    found = predicted(1, model=dense, precision="fp16", request={}, load={"kind": "batch", "batchSize": 1})
+    assert found.feasible and found.memory_split is None
 
 
 @given(st.floats(1, 128), st.floats(1, 8192))
 @settings(max_examples=30, deadline=None)
 def test_the_split_is_never_more_than_what_is_split(concurrency: float, tokens: float) -> None:
-    found = parts(concurrency, tokens)
-    assert found.weight_seconds is not None and found.cache_seconds is not None
-    assert found.weight_seconds + found.cache_seconds <= found.memory_seconds * (1 + 1e-5)
+    found = predicted(concurrency, tokens)
+    if found.parts is not None:
+        assert found.memory_split is not None
+        read = found.memory_split.weight_seconds + found.memory_split.cache_seconds
+        assert read <= found.parts.memory_seconds * (1 + 1e-5)

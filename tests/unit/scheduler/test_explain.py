@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from berth_cost.case import Parts
+from berth_cost.case import MemorySplit, Parts
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Problem, Quality, QualityObjective, Variant
@@ -61,16 +61,16 @@ def test_what_binds_is_said_with_its_shares_of_the_mean_latency():
         communication_seconds=0,
         host_seconds=0.01,
         queue_seconds=0,
-        weight_seconds=0.71,
-        cache_seconds=0.18,
     )
+    split = MemorySplit(weight_seconds=0.71, cache_seconds=0.18)
 
-    def told(**changed):
-        own = made.prediction.model_copy(update={"parts": parts.model_copy(update=changed)})
+    def told(split=split, **changed):
+        update = {"parts": parts.model_copy(update=changed), "memory_split": split}
+        own = made.prediction.model_copy(update=update)
         return explain(made.model_copy(update={"prediction": own}), vision()).bound_by
 
     assert told() == "memory-bound: 71 % weights, 18 % KV cache, 6 % computation, 3 % overhead"
-    assert told(weight_seconds=None) == "memory-bound: 90 % memory, 6 % computation, 3 % overhead"
+    assert told(split=None) == "memory-bound: 90 % memory, 6 % computation, 3 % overhead"
     assert told(compute_seconds=9.06).startswith("compute-bound: 91 % computation")
     assert told(queue_seconds=9).startswith("bound by queueing: 90 % queueing, 7 % weights")
 
