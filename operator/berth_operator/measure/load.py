@@ -100,6 +100,8 @@ class _Runner:
         self._measured_from = self._began + bounds.warm_up_seconds
         self._ends = self._measured_from + bounds.seconds
         self._number = 0
+        self._answered = 0
+        """Warm-up included."""
         self._last_done = self._measured_from
 
     @property
@@ -108,7 +110,7 @@ class _Runner:
         return enough or self._clock() >= self._ends or self._given_up()
 
     def _given_up(self) -> bool:
-        errors, answered = len(self._run.errors), len(self._run.samples)
+        errors, answered = len(self._run.errors), self._answered
         judged = errors + answered >= FEWEST_JUDGED
         return judged and errors > self._bounds.error_share * (errors + answered)
 
@@ -149,6 +151,7 @@ class _Runner:
             self._run.errors.append(f"{type(error).__name__}: {error}"[:200])
         else:
             done = self._clock()
+            self._answered += 1
             if due >= self._measured_from:
                 self._last_done = max(self._last_done, done)
                 shifted = tuple(at - self._measured_from for at in tokens)
@@ -156,9 +159,10 @@ class _Runner:
 
     def finished(self) -> Run:
         errors, samples = self._run.errors, self._run.samples
-        if errors and len(errors) > self._bounds.error_share * (len(errors) + len(samples)):
+        asked = len(errors) + self._answered
+        if errors and len(errors) > self._bounds.error_share * asked:
             often = max(sorted(set(errors)), key=errors.count)
-            raise TooManyErrors(f"{len(errors)} of {len(errors) + len(samples)} requests failed, most often: {often}")
+            raise TooManyErrors(f"{len(errors)} of {asked} requests failed, most often: {often}")
         if not samples:
             raise NothingMeasured("no request was answered in the time: give it longer with --duration")
         self._run.seconds = max(self._last_done - self._measured_from, 1e-9)
