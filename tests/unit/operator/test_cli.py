@@ -388,6 +388,7 @@ def test_the_reference_names_every_command_and_every_option() -> None:
     assert {"plan", "explain", "render", "snapshot", "replay", "prices list", "cost compare", "cost replay"} <= set(
         every
     )
+    assert {"predict", "validate", "measure", "probe"} <= set(every)
     for name, command in every.items():
         assert f"## berth {name}" in text
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
