@@ -128,7 +128,7 @@ class Parallelism(Record):
 
 
 class Serving(Record):
-    maximum_batch_size: Degree | None = None
+    maximum_batch_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
     instances: Degree = 1
     dynamic_batching: bool = True
     maximum_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10**9)] = 0
