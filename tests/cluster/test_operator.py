@@ -349,7 +349,7 @@ def test_measured_runs_are_followed_in_their_config_map_and_every_change_is_plan
         return config_map("points", story.namespace, points_jsonl="\n".join(lines))
 
     gpus = {"gpus": {"allow": ["L4"]}}
-    story.apply(model=model | measured_from(), placement=gpus)
+    story.apply(model=model | measured_from(), placement=gpus, objectives={"latency": {"p99Milliseconds": 400}})
     fleet.wait_until(lambda: story.condition("Accepted") == ("False", "MeasurementsMissing"))
     fleet.api.apply_object(points(run(1, 0.004), run(8, 0.016)))
     fleet.wait_until(story.settled, what="it runs once its runs are there")

@@ -157,7 +157,7 @@ def test_slower_runs_make_slower_predictions_and_never_fewer_replicas() -> None:
         assert isinstance(latency, dict)
         return latency["mean"], found.berths[0].replicas
 
-    (fast, few), (slow, many) = mean(0.5), mean(2)
+    (fast, few), (slow, many) = mean(0.4), mean(1)
     assert fast < slow and few <= many
 
 
@@ -177,7 +177,7 @@ def test_a_change_of_the_runs_is_a_change_of_what_is_planned_for_and_another_nam
 
 
 def test_a_snapshot_holds_what_a_plan_needs_of_the_runs() -> None:
-    seen = snapshot(stated(), config_map("points", points_jsonl=run(1, 0.03, hardware={"gpu": "A100-SXM-80GB"})))
+    seen = snapshot(stated(), config_map("points", points_jsonl=run(1, 0.002, hardware={"gpu": "A100-SXM-80GB"})))
     again = Snapshot.model_validate_json(seen.model_dump_json())
     assert plan(again) == plan(seen)
     assert plan(again).decisions[0].prediction is not None
