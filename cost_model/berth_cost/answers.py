@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from berth_cost.case import Case, Hardware, Prediction
 from berth_cost.case_lines import CaseFlaw, NumberedCase, flaw_of, read_cases
 from berth_cost.gpu_catalogue import GPUCatalogue, UnknownGPU
-from berth_cost.measured_runs import completed, contradictions
+from berth_cost.measured_runs import completed, contradictions, numbers_of
 from berth_cost.table import predict_cases
 
 CHUNK_CASES = 8192
@@ -34,6 +34,9 @@ def checked(read: NumberedCase | CaseFlaw, catalogue: GPUCatalogue) -> NumberedC
         words = _unknown(hardware, catalogue)
         if words is not None:
             return flaw_of(read, f"{key}.{words[0]}", words[1])
+    for index, point in enumerate(read.case.measured):
+        if not list(numbers_of(point.metrics)):
+            return flaw_of(read, f"measured[{index}].metrics", "states nothing: say what was measured")
     runs = [completed(point, read.case) for point in read.case.measured]
     for first, second, words_of_both in contradictions(runs):
         message = f"the same configuration as measured[{first}], and {words_of_both}: remove the wrong one"

@@ -35,6 +35,8 @@ Count = Annotated[int, Field(ge=1, le=10**15)]
 Degree = Annotated[int, Field(ge=1, le=65_536)]
 """Of parallelism, and of what runs at once on one replica."""
 Clients = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=1e-9, le=1e7, allow_inf_nan=False)]
+"""A measured time: from a nanosecond to four months."""
 Tokens = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -46,6 +48,12 @@ class Experts(Record):
     intermediate_size: Count
     shared: Annotated[int, Field(ge=0, le=10**6)] = 0
     first_dense_layers: Annotated[int, Field(ge=0, le=10**6)] = 0
+
+    @model_validator(mode="after")
+    def no_more_than_there_are(self) -> Self:
+        if self.per_token > self.count:
+            raise ValueError(f"perToken is {self.per_token}, of {self.count} experts")
+        return self
 
 
 class LatentAttention(Record):
@@ -161,11 +169,13 @@ class Request(Record):
 
 
 class Percentiles(Record):
-    mean: Positive | None = None
-    p50: Positive | None = None
-    p90: Positive | None = None
-    p95: Positive | None = None
-    p99: Positive | None = None
+    """Of a time, in seconds."""
+
+    mean: Seconds | None = None
+    p50: Seconds | None = None
+    p90: Seconds | None = None
+    p95: Seconds | None = None
+    p99: Seconds | None = None
 
 
 class Metrics(Record):

@@ -15,6 +15,7 @@ from berth_operator.cli.outcome import InputError
 from berth_operator.cli.output import note, printable
 
 STDIN = Path("-")
+MOST_NOTED = 3
 MOST_TOLD = 20
 """Flaws that are told on stderr; the result has all of them."""
 
@@ -22,7 +23,7 @@ MOST_TOLD = 20
 def answered(file: Path, catalogue: GPUCatalogue) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
     """Each line of ``file`` (- is stdin, .gz is unpacked) with its answer. Raises :class:`InputError` for a file that
     cannot be read or has no case in it."""
-    told, seen = 0, False
+    told, twice, seen = 0, 0, False
     lines_of_id: dict[str, int] = {}
     with _opened(file) as stream:
         for read, answer in answers(_lines(stream, file), catalogue):
@@ -33,11 +34,14 @@ def answered(file: Path, catalogue: GPUCatalogue) -> Iterator[tuple[NumberedCase
                     sys.stderr.write(f"error: {_name(file)}:{answer.line}: {printable(answer.error)}\n")
             elif isinstance(read, NumberedCase):
                 first = lines_of_id.setdefault(read.case.id, read.line)
-                if first != read.line:
+                twice += first != read.line
+                if first != read.line and twice <= MOST_NOTED:
                     note(f"{_name(file)}:{read.line}: the id {read.case.id!r} was on line {first} already")
             yield read, answer
     if told > MOST_TOLD:
         sys.stderr.write(f"error: … and {told - MOST_TOLD} more lines\n")
+    if twice > MOST_NOTED:
+        note(f"{twice - MOST_NOTED} more lines have an id that another line has")
     if not seen:
         raise InputError(f"{_name(file)}: has no case in it: it must hold one JSON object a line")
 

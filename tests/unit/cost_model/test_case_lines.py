@@ -168,6 +168,21 @@ def test_a_run_on_a_gpu_that_nobody_knows_is_refused_by_its_place() -> None:
     assert found.keys == ("measured[0].hardware.gpu",)
 
 
+def test_a_run_that_says_nothing_is_refused() -> None:
+    assert refused(line(measured=[RUN, {"metrics": {}}])).keys == ("measured[1].metrics",)
+    assert "must be at least 1e-09" in refused(line(measured=[{"metrics": {"latencySeconds": {"mean": 1e-30}}}])).error
+
+
+def test_a_token_cannot_draw_more_experts_than_there_are() -> None:
+    experts = {"count": 8, "perToken": 9, "intermediateSize": 64}
+    sizes = {
+        "parameters": 1e9, "layers": 2, "hiddenSize": 64, "intermediateSize": 256, "attentionHeads": 4,
+        "keyValueHeads": 4, "headSize": 16, "vocabularySize": 1000, "experts": experts,
+    }  # fmt: skip
+    found = flaw(line(model={"name": "m", "transformer": sizes}))
+    assert found.keys == ("model.transformer.experts",) and "perToken is 9, of 8 experts" in found.error
+
+
 @pytest.mark.parametrize("parameters", [1e-300, 1e30])
 def test_numbers_beyond_the_arithmetic_stop_nobody_else(parameters: float) -> None:
     odd = line(id="odd", model={"name": "odd", "dense": {"parameters": parameters, "flopsPerInference": 1e-300}})
