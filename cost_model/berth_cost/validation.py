@@ -57,6 +57,9 @@ class Validation(Record):
     """Cases in which nothing was observed: they say nothing here."""
     evidence: dict[Evidence, int] = {}
     """Cases by what their prediction rests on."""
+    refused: dict[str, int] = {}
+    """Cases that were observed and are refused, by the code of the reason: ``unknown`` lacks a number, all others say
+    of what ran that it cannot."""
     totals: tuple[ErrorSlice, ...] = ()
     slices: tuple[ErrorSlice, ...] = ()
     flaws: tuple[CaseFlaw, ...] = ()

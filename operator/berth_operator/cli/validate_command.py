@@ -65,6 +65,7 @@ def validate(
     found: list[Comparison] = []
     flaws: list[CaseFlaw] = []
     evidence: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
     count, silent, version = 0, 0, None
     with progress(f"validating {cases}"):
         for read, answer in answered(cases, catalogues.gpus):
@@ -75,6 +76,7 @@ def validate(
             compared = comparisons(read.case, answer)
             version = answer.model_version
             evidence[answer.evidence] += bool(compared)
+            refused.update(reason.code for reason in answer.reasons[:1] if compared)
             silent += not compared
             found += compared
     if not found and not flaws:
@@ -85,6 +87,7 @@ def validate(
             "cases": count,
             "without_observed": silent,
             "evidence": dict(sorted(evidence.items())),
+            "refused": dict(sorted(refused.items())),
             "totals": error_slices(found),
             "slices": error_slices(found, dimensions) if dimensions else (),
             "flaws": tuple(flaws),
@@ -126,8 +129,11 @@ def _show(page: Page, validation: Validation, dimensions: tuple[Dimension, ...])
     page.sentence(
         "Errors are |predicted / observed − 1|; bias is that of the geometric mean; IN BAND should be near "
         f"{unbroken('90 %')}; "
-        "REFUSED were observed although the prediction says that they cannot run."
+        "REFUSED were observed, and have no prediction."
     )
+    if validation.refused:
+        reasons = ", ".join(f"{count:,} {code}" for code, count in validation.refused.items())
+        page.sentence(f"Cases refused, by reason: {reasons}.")
 
 
 def _columns(dimensions: tuple[Dimension, ...]) -> list[tuple[str, int]]:

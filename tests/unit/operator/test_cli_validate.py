@@ -75,6 +75,15 @@ def test_the_table_begins_with_its_answer_and_is_at_most_a_hundred_columns_wide(
     assert "GPU" not in berth("validate", file, "--by", "")[1]
 
 
+def test_what_is_refused_is_counted_by_its_reason(berth: Berth, file: Path) -> None:
+    vast = case("vast", 1, 0.1, model={"name": "vast", "dense": {"parameters": 1e12, "flopsPerInference": 1e9}})
+    unsaid = case("unsaid", 1, 0.1, model={"name": "unsaid", "dense": {}})
+    file.write_text("\n".join([file.read_text("utf-8"), vast, unsaid]), encoding="utf-8")
+    found = Validation.model_validate_json(berth("validate", file, "-o", "json")[1])
+    assert found.refused == {"memory": 1, "unknown": 1}
+    assert "Cases refused, by reason: 1 memory, 1 unknown." in berth("validate", file)[1]
+
+
 def test_an_unknown_dimension_is_refused_with_those_there_are(berth: Berth, file: Path) -> None:
     code, _, err = berth("validate", file, "--by", "gpu,colour")
     assert code == 1 and "colour" in err and "precision" in err
