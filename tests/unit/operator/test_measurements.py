@@ -92,7 +92,7 @@ def test_what_is_not_there_is_said_and_may_still_come(maps: list[Any], words: st
         ("", "key points.jsonl holds no case"),
         (run(1, 0.004) + "\n{", "line 2: is not JSON"),
         (run(1, 0.004, gpus=2), "line 1: gpus: unknown key"),
-        (run(1, -1), "line 1: observed.latencySeconds.mean: must be above 0"),
+        (run(1, -1), "line 1: observed.latencySeconds.mean: must be at least 1e-09"),
         (run(1, 0.004, hardware={"gpu": "L44"}), "line 1: hardware.gpu: L44 is no known GPU"),
         (run(1, 0.004, observed=None), "line 1: observed is missing"),
         (run(1, 0.004) + "\n" + run(1, 0.012), "line 2 contradicts line 1: latencySeconds.mean is 0.004"),
