@@ -27,6 +27,7 @@ from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance import CaseTable, predict
 from berth_cost.table import case_table
+from berth_cost.validation import error_statistics
 
 CENTRAL = ("mean", "p50", "p99", "value")
 NOT_PREDICTED = ("requestsPerSecond", "totalTokensPerSecond")
@@ -105,8 +106,12 @@ def load_of(case: Case) -> float:
 
 
 def error(ratios: NDArray[np.float64]) -> tuple[float, float] | None:
-    found = 100 * np.abs(np.expm1(ratios[np.isfinite(ratios)]))
-    return (float(np.median(found)), float(found.mean())) if len(found) else None
+    """(median, mean) in percent, as ``berth validate`` counts them; None without any. ``ratios`` are logarithms."""
+    predicted = np.exp(ratios)
+    found = error_statistics(np.ones_like(predicted), predicted, predicted, predicted)
+    if found.median_percent is None or found.mean_percent is None:
+        return None
+    return found.median_percent, found.mean_percent
 
 
 def rows_of_source(source: str, cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[Row]:

@@ -1,7 +1,7 @@
 """Published measurements as cases, and how far predictions are from them."""
 
 import gzip
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost.case import Case
+from berth_cost.measured_runs import numbers_of
 from berth_cost.prediction_table import SCALAR, PredictionTable
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "perf" / "cases"
@@ -49,20 +50,9 @@ def observations(cases: Sequence[Case]) -> list[Observations]:
     """Everything that was observed, by metric and statistic in order of first appearance."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for row, case in enumerate(cases):
-        for metric, statistic, value in _observed(case):
-            found.setdefault((metric, statistic), {})[row] = value
+        for metric, statistic, value in () if case.observed is None else numbers_of(case.observed):
+            found.setdefault((metric, statistic or SCALAR), {})[row] = value
     return [
         Observations(metric, statistic, np.array(list(values), dtype=np.int64), np.array(list(values.values())))
         for (metric, statistic), values in found.items()
     ]
-
-
-def _observed(case: Case) -> Iterator[tuple[str, str, float]]:
-    if case.observed is None:
-        return
-    for metric, value in case.observed.model_dump(by_alias=True, exclude_none=True).items():
-        if isinstance(value, dict):
-            for statistic, number in value.items():
-                yield metric, statistic, number
-        else:
-            yield metric, SCALAR, value

@@ -16,7 +16,7 @@ Rates that nobody stated, with their sources:
 """
 
 from functools import lru_cache
-from math import comb
+from math import exp, lgamma, log, log1p
 
 SECONDS_PER_HOUR = 3600.0
 FAILURES_PER_GPU_HOUR = 419 / (54 * 24 * 16_384)
@@ -59,8 +59,12 @@ def _at_least(needed: int, replicas: int, away: float) -> float:
 
 @lru_cache(maxsize=65_536)
 def _exactly(standing: int, replicas: int, away: float) -> float:
+    """Binomial probability, in logs: the number of ways alone is beyond a float from about a thousand replicas on."""
     lost = replicas - standing
-    return float(comb(replicas, lost) * away**lost * (1 - away) ** standing)
+    if away <= 0 or away >= 1:
+        return float((lost if away <= 0 else standing) == 0)
+    ways = lgamma(replicas + 1) - lgamma(lost + 1) - lgamma(standing + 1)
+    return exp(ways + lost * log(away) + standing * log1p(-away))
 
 
 def effective_usd_per_hour(

@@ -262,13 +262,10 @@ def _same_precision(asked: CaseTable, run: CaseTable) -> Booleans:
 
 def _same(ours: Sequence[object], our_index: Integers, theirs: Sequence[object], their_index: Integers) -> Booleans:
     """Whether the categories of each row are equal: a table may name one category several times."""
-    distinct: list[object] = []
-    for one in (*ours, *theirs):
-        if one not in distinct:
-            distinct.append(one)
-    our_key = np.array([distinct.index(one) for one in ours])
-    their_key = np.array([distinct.index(one) for one in theirs])
-    return np.asarray(our_key[our_index] == their_key[their_index], dtype=np.bool_)
+    # Only the pairs that there are: a table may know thousands of categories, and the rows of one model use a few.
+    pairs, which = np.unique(our_index * len(theirs) + their_index, return_inverse=True)
+    equal = [ours[pair // len(theirs)] == theirs[pair % len(theirs)] for pair in pairs.tolist()]
+    return np.asarray(np.array(equal, dtype=np.bool_)[which], dtype=np.bool_)
 
 
 def _same_deployment(asked: CaseTable, run: CaseTable) -> Booleans:

@@ -4,7 +4,7 @@ A case says what runs on what, under which load; a prediction answers it. The sa
 scheduler and ``spec.model.measuredFrom``. Every number is SI (seconds, bytes, watts, FLOP) and its unit is in its name.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,9 +28,16 @@ ScalarMetric = Literal[
     "joulesPerRequest",
 ]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+# Upper bounds are far beyond any machine or model, and keep products of a few numbers finite.
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
+Degree = Annotated[int, Field(ge=1, le=65_536)]
+"""Of parallelism, and of what runs at once on one replica."""
+Clients = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=1e-9, le=1e7, allow_inf_nan=False)]
+"""A measured time: from a nanosecond to four months."""
+Tokens = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class Experts(Record):
@@ -39,8 +46,14 @@ class Experts(Record):
     count: Count
     per_token: Count
     intermediate_size: Count
-    shared: Annotated[int, Field(ge=0)] = 0
-    first_dense_layers: Annotated[int, Field(ge=0)] = 0
+    shared: Annotated[int, Field(ge=0, le=10**6)] = 0
+    first_dense_layers: Annotated[int, Field(ge=0, le=10**6)] = 0
+
+    @model_validator(mode="after")
+    def no_more_than_there_are(self) -> Self:
+        if self.per_token > self.count:
+            raise ValueError(f"perToken is {self.per_token}, of {self.count} experts")
+        return self
 
 
 class LatentAttention(Record):
@@ -95,11 +108,20 @@ class Model(Record):
 
 
 class Hardware(Record):
-    gpu: str
-    gpu_count: Count = 1
-    mig_profile: str | None = None
+    gpu: Annotated[str, Field(max_length=128)]
+    gpu_count: Degree = 1
+    mig_profile: Annotated[str, Field(max_length=128)] | None = None
     gpu_specification: GPUSpecification | None = None
-    """A GPU that the catalogue does not know, described in the case itself."""
+    """A GPU that the catalogue does not know, described in the case itself; its ``name`` is ``gpu`` where absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def specification_has_the_name(cls, stated: Any) -> Any:
+        name = stated.get("gpu") if isinstance(stated, dict) else None
+        described = stated.get("gpuSpecification") if isinstance(stated, dict) else None
+        if isinstance(name, str) and isinstance(described, dict) and "name" not in described:
+            return stated | {"gpuSpecification": {**described, "name": name}}
+        return stated
 
 
 class Engine(Record):
@@ -108,16 +130,16 @@ class Engine(Record):
 
 
 class Parallelism(Record):
-    tensor: Count = 1
-    pipeline: Count = 1
-    expert: Count = 1
+    tensor: Degree = 1
+    pipeline: Degree = 1
+    expert: Degree = 1
 
 
 class Serving(Record):
-    maximum_batch_size: Count | None = None
-    instances: Count = 1
+    maximum_batch_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    instances: Degree = 1
     dynamic_batching: bool = True
-    maximum_queue_delay_microseconds: Annotated[int, Field(ge=0)] = 0
+    maximum_queue_delay_microseconds: Annotated[int, Field(ge=0, le=10**9)] = 0
     maximum_batched_tokens: Count | None = None
 
 
@@ -126,10 +148,10 @@ class Load(Record):
     time; ``saturated``: as much as it can."""
 
     kind: Literal["closed", "open", "batch", "saturated"]
-    concurrency: Positive | None = None
+    concurrency: Clients | None = None
     requests_per_second: Positive | None = None
-    burstiness: NotNegative | None = None
-    batch_size: Count | None = None
+    burstiness: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10**6)] | None = None
 
     @model_validator(mode="after")
     def what_the_kind_needs(self) -> Self:
@@ -140,18 +162,20 @@ class Load(Record):
 
 
 class Request(Record):
-    input_tokens: Positive | None = None
-    output_tokens: Positive | None = None
-    items_per_request: Count = 1
-    shared_prefix_tokens: NotNegative = 0
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
+    items_per_request: Annotated[int, Field(ge=1, le=10**6)] = 1
+    shared_prefix_tokens: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0
 
 
 class Percentiles(Record):
-    mean: Positive | None = None
-    p50: Positive | None = None
-    p90: Positive | None = None
-    p95: Positive | None = None
-    p99: Positive | None = None
+    """Of a time, in seconds."""
+
+    mean: Seconds | None = None
+    p50: Seconds | None = None
+    p90: Seconds | None = None
+    p95: Seconds | None = None
+    p99: Seconds | None = None
 
 
 class Metrics(Record):
@@ -216,6 +240,14 @@ class Parts(Record):
     queue_seconds: float
 
 
+class MemorySplit(Record):
+    """What ``memory_seconds`` of a language model are spent on; the rest of them reads and writes activations."""
+
+    weight_seconds: float
+    cache_seconds: float
+    """Keys and values of the context."""
+
+
 class Prediction(Record):
     """The answer to a case. ``band`` is the 90 % interval of each number in ``metrics``, under the same keys."""
 
@@ -226,6 +258,8 @@ class Prediction(Record):
     metrics: dict[str, float | dict[str, float]] = {}
     band: dict[str, tuple[float, float] | dict[str, tuple[float, float]]] = {}
     parts: Parts | None = None
+    memory_split: MemorySplit | None = None
+    """None of a classic network, and where nothing is predicted."""
     utilization: float | None = None
     """Share of the replica's capacity that the load takes, 0 to 1; None where the load has no rate."""
     model_version: str

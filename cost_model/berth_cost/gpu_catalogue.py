@@ -33,9 +33,9 @@ MEMORY_TOLERANCE = 0.10
 """How far a stated memory may lie from the catalogue's: drivers, ECC and price lists differ by up to 8.5 % (a T4 is
 15109 to 16384 MiB), different GPUs of one name by 17 % or more (80 and 94 GB)."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
 
 
 class MIGProfile(Record):

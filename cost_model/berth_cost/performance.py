@@ -26,9 +26,10 @@ from berth_cost.case_table import (
 )
 from berth_cost.engine_constants import Constants, built_in_constants
 from berth_cost.feasibility import Feasibility, is_transformer, without_reasons
+from berth_cost.memory_split import memory_split
 from berth_cost.outcome import Outcome, classic_outcome, empty_outcome, language_outcome, scatter, widening
 from berth_cost.percentiles import STATISTICS
-from berth_cost.prediction_table import PredictionTable
+from berth_cost.prediction_table import SCALAR, PredictionTable
 from berth_cost.replica import (
     END_TO_END,
     LANGUAGE_METRICS,
@@ -94,7 +95,14 @@ def predict(table: CaseTable, constants: Constants | None = None) -> PredictionT
             chosen = np.flatnonzero(rows & (table.load_kind == kind))
             if len(chosen):
                 scatter(outcome, chosen, answer(table.rows(chosen), kind, constants))
-    return _prediction_table(table, outcome, constants)
+    split = memory_split(
+        table,
+        language,
+        outcome.parts["memory_seconds"],
+        outcome.point["outputTokensPerSecond"][SCALAR],
+        outcome.point[TIME_PER_OUTPUT_TOKEN]["mean"],
+    )
+    return replace(_prediction_table(table, outcome, constants), memory_split=split)
 
 
 def _prediction_table(table: CaseTable, outcome: Outcome, constants: Constants) -> PredictionTable:

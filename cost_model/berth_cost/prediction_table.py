@@ -1,12 +1,12 @@
 """Answers as columns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.case import Parts, Prediction, Reason
+from berth_cost.case import MemorySplit, Parts, Prediction, Reason
 from berth_cost.case_table import Booleans, Floats
 from berth_cost.rounding import significant_number
 
@@ -35,6 +35,8 @@ class PredictionTable:
     maximum_rate: Floats
     """Requests per second at which a replica is saturated, whatever the load; nan where it cannot run."""
     model_version: str
+    memory_split: Mapping[str, Floats] = field(default_factory=dict)
+    """By field of :class:`berth_cost.case.MemorySplit`, seconds; nan where there is none."""
 
     def row(self, index: int, case_id: str) -> Prediction:
         """One row as the record that users see, rounded to six significant digits."""
@@ -60,9 +62,16 @@ class PredictionTable:
             metrics={metric: values.get(SCALAR, values) for metric, values in points.items()},
             band={metric: values.get(SCALAR, values) for metric, values in bands.items()},
             parts=Parts(**{name: _number(values[index]) for name, values in self.parts.items()}) if feasible else None,
+            memory_split=self._split(index) if feasible else None,
             utilization=None if np.isnan(utilization) else _number(utilization),
             model_version=self.model_version,
         )
+
+    def _split(self, index: int) -> MemorySplit | None:
+        values = {name: float(column[index]) for name, column in self.memory_split.items()}
+        if not values or any(np.isnan(value) for value in values.values()):
+            return None
+        return MemorySplit(**{name: _number(value) for name, value in values.items()})
 
     def _present(self, index: int) -> dict[str, list[str]]:
         """The metrics that this row has, with their statistics."""

@@ -22,6 +22,10 @@ LOAD_KINDS = {
 }
 
 
+CALIBRATED_ROWS = 48
+"""Cases with runs of their own that share a table."""
+
+
 class CaseError(ValueError):
     """A case that cannot be answered because of what it names; the message says which case and which field."""
 
@@ -30,18 +34,49 @@ def predict_cases(
     cases: Sequence[Case], gpus: Mapping[str, GPUSpecification], constants: Constants | None = None
 ) -> list[Prediction]:
     """One prediction a case, in order. ``gpus`` as in :func:`case_table`."""
-    table = case_table(cases, gpus)
-    groups: dict[tuple[str, ...], list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
-        if case.measured:
-            # Rows of one model with the same runs are calibrated together.
-            shared = (case.model.model_dump_json(), *(run.model_dump_json() for run in case.measured))
-            groups.setdefault(shared, []).append(row)
-    if groups:
-        measured = [(np.array(rows, dtype=np.int64), cases[rows[0]].measured) for rows in groups.values()]
+        # Rows of one model with the same runs are calibrated together.
+        key = case.model_dump_json(include={"model", "measured"}) if case.measured else ""
+        groups.setdefault(key, []).append(row)
+    found: dict[int, Prediction] = {}
+    for batch in _batches(groups):
+        rows = [row for group in batch for row in group]
+        found |= zip(rows, _predicted(cases, batch, gpus, constants), strict=True)
+    return [found[row] for row in range(len(cases))]
+
+
+def _batches(groups: Mapping[str, list[int]]) -> list[list[list[int]]]:
+    """Groups of rows that are answered from one table: those without runs in one, the others a few at a time, because
+    what a run is compared with grows with the table."""
+    batches = [[groups[""]]] if "" in groups else []
+    waiting: list[list[int]] = []
+    for key, rows in groups.items():
+        if key:
+            waiting.append(rows)
+            if sum(map(len, waiting)) >= CALIBRATED_ROWS:
+                batches.append(waiting)
+                waiting = []
+    return [*batches, waiting] if waiting else batches
+
+
+def _predicted(
+    cases: Sequence[Case],
+    groups: Sequence[Sequence[int]],
+    gpus: Mapping[str, GPUSpecification],
+    constants: Constants | None,
+) -> list[Prediction]:
+    """Of the rows of all ``groups``, in their order."""
+    chosen = [cases[row] for group in groups for row in group]
+    table, start, measured = case_table(chosen, gpus), 0, []
+    for group in groups:
+        own = np.arange(start, start + len(group), dtype=np.int64)
+        start += len(group)
+        measured.append((own, chosen[own[0]].measured))
+    if any(points for _, points in measured):
         table = calibrated(table, measured, gpus, constants)
     answers = predict(table, constants)
-    return [answers.row(index, case.id) for index, case in enumerate(cases)]
+    return [answers.row(index, case.id) for index, case in enumerate(chosen)]
 
 
 def case_table(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> CaseTable:

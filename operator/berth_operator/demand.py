@@ -20,6 +20,7 @@ from berth_operator.api.workload import GPUChoice, Latency
 from berth_operator.api.workload import TokenLengths as StatedTokenLengths
 from berth_operator.artefacts import Volumes
 from berth_operator.catalogues import Catalogues
+from berth_operator.measurements import ConfigMaps, Measurements, served_by
 from berth_operator.planning_hash import digest, planning_hash
 from berth_operator.quantity import Quantity
 from berth_operator.replica_resources import replica_resources
@@ -39,11 +40,16 @@ from berth_scheduler.snapshot import (
     Workload,
 )
 
+NO_CONFIG_MAPS = ConfigMaps({})
 STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 
 
 def workload_of(
-    thing: Object, catalogues: Catalogues, volumes: Volumes, running: RunningWorkload = NOTHING_RUNS
+    thing: Object,
+    catalogues: Catalogues,
+    volumes: Volumes,
+    running: RunningWorkload = NOTHING_RUNS,
+    config_maps: ConfigMaps = NO_CONFIG_MAPS,
 ) -> Workload | None:
     """The workload of an object; None for one without a name or on its way out, which nothing is planned for.
 
@@ -57,7 +63,9 @@ def workload_of(
         stated = parse_workload({name: value for name, value in thing.items() if name != "status"})
     except InvalidObject as flaw:
         return _not_understood(key, thing, flaw, running)
-    return _understood(stated, catalogues, volumes, running)
+    namespace = stated.key.partition("/")[0]
+    measurements = config_maps.measurements(stated.spec.model.measured_from, namespace, catalogues.gpus)
+    return _understood(stated, catalogues, volumes, running, measurements)
 
 
 def _not_understood(key: str, thing: Object, flaw: InvalidObject, running: RunningWorkload) -> Workload:
@@ -79,10 +87,16 @@ def _not_understood(key: str, thing: Object, flaw: InvalidObject, running: Runni
 
 
 def _understood(
-    stated: InferenceWorkload, catalogues: Catalogues, volumes: Volumes, running: RunningWorkload
+    stated: InferenceWorkload,
+    catalogues: Catalogues,
+    volumes: Volumes,
+    running: RunningWorkload,
+    measurements: Measurements,
 ) -> Workload:
     spec = stated.spec
     model, problem = _model(stated, catalogues)
+    problem = problem or measurements.problem or _other_kind(model, measurements)
+    model = model or measurements.model
     backend = spec.model.backend or (Backend.VLLM if model and model.transformer else Backend.ONNXRUNTIME)
     variants = _variants(stated, volumes)
     problem = problem or next(_problems(stated, model, backend, catalogues), None) or _no_artefact(variants)
@@ -91,11 +105,12 @@ def _understood(
         key=stated.key,
         uid=stated.metadata.uid,
         generation=stated.metadata.generation,
-        planning_hash=planning_hash(spec),
+        planning_hash=planning_hash(spec, measurements.runs),
         problem=problem,
         model=model,
         backend=backend.value,
         maximum_context_tokens=spec.model.maximum_context_tokens,
+        measured=served_by(measurements.runs, backend.value),
         variants=variants,
         traffic=_traffic(stated),
         latency=tuple(_latency(stated)),
@@ -140,6 +155,17 @@ def _model(stated: InferenceWorkload, catalogues: Catalogues) -> tuple[Model | N
     return Model(name=name, dense=_dense(spec.architecture.dense or StatedDense.model_construct(), known)), None
 
 
+def _other_kind(model: Model | None, measurements: Measurements) -> Problem | None:
+    """Runs of a language model say nothing about a classic network, and the other way round."""
+    measured = measurements.model
+    if model is None or measured is None or (model.transformer is None) == (measured.transformer is None):
+        return None
+    kinds = ("a classic network", "a language model")
+    ran, stated = kinds[measured.transformer is not None], kinds[model.transformer is not None]
+    message = f"spec.model.measuredFrom: its runs are of {ran}, and the model is {stated}"
+    return Problem(reason=Reason.INVALID_MEASUREMENTS, message=message)
+
+
 def _transformer(stated: StatedTransformer) -> Transformer:
     return Transformer.model_validate(_numbers(stated))
 
@@ -170,9 +196,9 @@ def _problems(
     """In the order in which a person would mend them; the first is told."""
     spec = stated.spec
     if model is None:
-        yield _invalid("spec.model: state preset, architecture, or both")
+        yield _invalid("spec.model: state preset, architecture, or measuredFrom")
         return
-    generates, what = model.transformer is not None, spec.model.preset or "the architecture"
+    generates, what = model.transformer is not None, spec.model.preset or "the model"
     if generates and backend in ONE_PASS_BACKENDS:
         message = f"spec.model.backend: {backend} runs one forward pass a request, and {what} is a language model"
         yield Problem(reason=Reason.UNSUPPORTED_BACKEND, message=f"{message}: use vllm, tensorrtllm or python")

@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from berth_cost.gpu_catalogue import GPUSpecification
 from berth_operator.api.conditions import Reason
+from berth_operator.gpu_annotation import weakest
 from berth_operator.gpu_nodes import GPUNode, UnreadableNode, some
 from berth_operator.node_labels import SPOT_TAINTS
 from berth_operator.node_price import old_price, price_by_labels, unless_too_old
@@ -110,7 +111,7 @@ def _pool(name: str, nodes: Sequence[GPUNode], around: Surroundings) -> Pool:
     return Pool(
         name=name,
         stated=False,
-        gpu=first.gpu,
+        gpu=weakest([node.gpu for node in nodes if node.gpu is not None]),
         capacity_type=capacity_type,
         gpus_per_node=first.partition.gpus,
         mig_layout=dict(first.partition.layout),

@@ -7,6 +7,7 @@ from datetime import datetime
 from berth_operator.artefacts import Volumes
 from berth_operator.catalogues import Catalogues
 from berth_operator.demand import workload_of
+from berth_operator.measurements import ConfigMaps
 from berth_operator.running import NOTHING_RUNS, RunningWorkload, read_running
 from berth_operator.supply import pools_of
 from berth_operator.world import Object, World, key_of
@@ -40,11 +41,14 @@ def gather(
 
 def _workloads(world: World, catalogues: Catalogues, running: dict[str, RunningWorkload]) -> tuple[Workload, ...]:
     """By key. Of two objects with one key, which no server ever had, always the same one counts."""
-    volumes = Volumes.of(world)
+    volumes, config_maps = Volumes.of(world), ConfigMaps.of(world)
     things: dict[str, Object] = {}
     for thing in world.workloads:
         key = key_of(thing)
         if key is not None:
             things[key] = thing if key not in things else min(thing, things[key], key=repr)
-    found = (workload_of(things[key], catalogues, volumes, running.get(key, NOTHING_RUNS)) for key in sorted(things))
+    found = (
+        workload_of(things[key], catalogues, volumes, running.get(key, NOTHING_RUNS), config_maps)
+        for key in sorted(things)
+    )
     return tuple(workload for workload in found if workload is not None)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import ceil
 
 from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification, ProductLabel, UnknownGPU
+from berth_operator.gpu_annotation import annotated, preferred
 from berth_operator.node_labels import (
     GPU_COUNT,
     GPU_PRODUCT,
@@ -26,7 +27,7 @@ from berth_operator.node_labels import (
 )
 from berth_operator.pod_requests import NOTHING, Amounts, held_by_node
 from berth_operator.taints import Taint, read_taints
-from berth_operator.world import Object, items, labels_of, mapping, name_of, text
+from berth_operator.world import Object, annotations_of, items, labels_of, mapping, name_of, text
 from berth_scheduler.snapshot import CapacityType, Node
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -134,7 +135,7 @@ def _read(name: str, node: Object, held: Amounts, catalogue: GPUCatalogue, insta
         capacity_type=bought[1] if bought else None,
     )
     said = gpu_labels(labels)
-    gpu = _gpu_of(said, labels, catalogue, instance_gpu(purchase))
+    gpu = _identified(node, said, catalogue, instance_gpu(purchase))
     allocatable = _allocatable(node)
     partition = _partition(gpu, labels, _resources(node, "capacity") or allocatable)
     stated = {said[0].key: labels[said[0].key]} if said else {}
@@ -171,6 +172,20 @@ def _refuse_sharing(labels: Mapping[str, str]) -> None:
         raise Garbled(
             f"label {GPU_PRODUCT} is of MIG strategy single, where slices pose as GPUs: set MIG strategy mixed"
         )
+
+
+def _identified(
+    node: Object, said: Sequence[GPULabel], catalogue: GPUCatalogue, instance_gpu: str | None
+) -> GPUSpecification | None:
+    """By what a probe wrote on the node, else by its labels and the catalogue."""
+    labels, probed = labels_of(node), annotated(annotations_of(node))
+    if probed is None:
+        return _gpu_of(said, labels, catalogue, instance_gpu)
+    try:
+        by_labels = _gpu_of(said, labels, catalogue, instance_gpu)
+    except Garbled:
+        by_labels = None  # labels that nobody understands say nothing against the device itself
+    return preferred(probed, by_labels, catalogue)
 
 
 def _gpu_of(

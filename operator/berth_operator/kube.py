@@ -6,7 +6,7 @@ asks the fence first: who does not hold the Lease any more must not touch the cl
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 from urllib.parse import urlencode
@@ -100,6 +100,36 @@ class Kube:
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
+
+    async def events(
+        self, kind: Kind, namespace: str, *, fields: str, version: str, seconds: int
+    ) -> AsyncGenerator[tuple[str, Object], None]:
+        """(ADDED, MODIFIED or DELETED; the object) of every change after ``version``, for at most ``seconds``.
+
+        Raises Expired where the server has forgotten ``version``: list again.
+        """
+        query = {"watch": "true", "fieldSelector": fields, "resourceVersion": version, "timeoutSeconds": str(seconds)}
+        path = kind.path(namespace)
+        timeout = aiohttp.ClientTimeout(
+            sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=seconds + REQUEST_TIMEOUT_SECONDS
+        )
+        try:
+            async with self._session.get(f"{path}?{urlencode(query)}", timeout=timeout) as response:
+                if response.status >= 300:
+                    answer = _decoded(await response.read())
+                    raise _error(response, str(answer.get("message") or response.reason), {}, f"WATCH {path}")
+                rest = b""
+                async for chunk in response.content.iter_any():
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in filter(None, lines):
+                        event = _decoded(line)
+                        thing = event.get("object") or {}
+                        if event.get("type") == "ERROR":
+                            raise Expired(f"WATCH {path}: {thing.get('message')}")
+                        if event.get("type") in ("ADDED", "MODIFIED", "DELETED"):
+                            yield event["type"], thing
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"WATCH {path}: {type(error).__name__}: {error}") from error
 
     async def serves(self, kind: Kind) -> bool:
         """Whether the API server knows ``kind`` at present (its CRD is installed)."""

@@ -23,7 +23,12 @@ PLANNED_FOR = f"{GROUP}/planned-for"
 RENDERED = f"{GROUP}/rendered"
 """Annotation on every child: the hash of what was applied; equal hash and untouched object means nothing to apply."""
 
+GPU_SPECIFICATION = f"{GROUP}/gpu-specification"
+"""Annotation on a Node: what a probe found its GPUs to be, as JSON; preferred to the catalogue."""
+
 TEMPLATE_MANAGER = "berthmaster"
 """Field manager of everything but replicas; applies with force."""
 REPLICAS_MANAGER = "berthmaster-autoscaler"
 """Field manager of ``spec.replicas`` only; never forces."""
+PROBE_MANAGER = "berthmaster-probe"
+"""Field manager of GPU_SPECIFICATION on Nodes."""

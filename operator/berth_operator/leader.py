@@ -12,14 +12,16 @@ import structlog
 
 from berth_operator import kinds
 from berth_operator.catalogues import Catalogues
+from berth_operator.config_map_watch import ConfigMapWatch
 from berth_operator.credentials import Credentials
 from berth_operator.errors import BerthmasterError, LostLeadership
 from berth_operator.events import Recorder
 from berth_operator.health import Vitals
 from berth_operator.kinds import Kind
 from berth_operator.kube import Kube
+from berth_operator.measurements import referred_to
 from berth_operator.metrics import Metrics
-from berth_operator.mirror import Change, Mirror
+from berth_operator.mirror import Change, Entry, Mirror
 from berth_operator.planner import Batching, Planner, Result, make_plan, utc_now
 from berth_operator.projection import has_gpus
 from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
@@ -35,6 +37,8 @@ CLUSTER_WIDE = (kinds.POOL, kinds.NODE, kinds.VOLUME, kinds.POD)
 """Read in the whole cluster also where only some namespaces are looked after: supply is shared."""
 IN_NAMESPACES = (kinds.WORKLOAD, kinds.CLAIM, *kinds.CHILDREN)
 SYNC_RETRY_SECONDS = 5.0
+FIRST_READ_SECONDS = 10.0
+"""How long the first plan waits for ConfigMaps of measured runs; without them their workloads are not planned."""
 STOP_SECONDS = 5.0
 
 
@@ -61,6 +65,11 @@ class Leader:
         self._watched: set[Kind] = set()
         self._edges: list[Edge] = []
         reconcile = settings.reconcile
+        # Streams that stay open have a session of their own: they would use up the connections of requests.
+        self._streams = credentials.session(connections=0)
+        self._config_maps = ConfigMapWatch(
+            Kube(self._streams, fence=lambda: False, observe=metrics.observe_request), self._config_map_changed
+        )
         self._queue = WorkQueue(Backoff(reconcile.first_retry_seconds, reconcile.last_retry_seconds))
         planning = settings.planning
         self._planner = Planner(
@@ -91,7 +100,14 @@ class Leader:
 
     async def run(self) -> None:
         """Lead until cancelled; raises LostLeadership."""
-        await self._sync()
+        try:
+            await self._sync()
+            await self._lead()
+        finally:
+            await self._config_maps.close()
+            await self._streams.close()
+
+    async def _lead(self) -> None:
         settings = self._settings.reconcile
         everlasting: list[Coroutine[Any, Any, None]] = [
             self._planner.run(),
@@ -149,6 +165,8 @@ class Leader:
                 except BerthmasterError as error:
                     log.warning("sync.waiting", kind=mirror.kind.name, error=str(error))
                     await asyncio.sleep(SYNC_RETRY_SECONDS)
+        self._follow_config_maps()
+        await self._config_maps.read_once(FIRST_READ_SECONDS)
         log.info("sync.done", **{kind.plural: len(mirror) for kind, mirror in self._mirrors.items()})
 
     async def _watch(self) -> None:
@@ -203,6 +221,7 @@ class Leader:
             services=things[kinds.SERVICE],
             claims=things[kinds.CLAIM],
             volumes=things[kinds.VOLUME],
+            config_maps=self._config_maps.things(),
         )
 
     def _keys(self) -> list[str]:
@@ -214,11 +233,20 @@ class Leader:
         """Something changed in the cluster."""
         if not self._edges:
             return  # still listing for the first time
+        if change.kind is kinds.WORKLOAD and _reference(change.before) != _reference(change.after):
+            self._follow_config_maps()
         found = meaning(change, self._has_gpus)
         for key in found.keys:
             self._queue.add(key, Cause.CHANGE)
         if found.plan:
             self._planner.mark(asked=change.kind in (kinds.WORKLOAD, kinds.POOL))
+
+    def _follow_config_maps(self) -> None:
+        self._config_maps.follow(referred_to(entry.thing for entry in self._mirrors[kinds.WORKLOAD]))
+
+    def _config_map_changed(self) -> None:
+        """Measured runs came, changed or went."""
+        self._planner.mark()
 
     def _has_gpus(self, node: str) -> bool:
         entry = self._mirrors[kinds.NODE].find(node)
@@ -308,3 +336,8 @@ class Leader:
             outcome=outcome.result,
             **({} if outcome.error is None else {"error": str(outcome.error)}),
         )
+
+
+def _reference(workload: Entry | None) -> frozenset[tuple[str, str]]:
+    """The ConfigMap that a workload refers to, if any."""
+    return referred_to(() if workload is None else (workload.thing,))

@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from berth_cost.case import MeasuredPoint
 from berth_operator.api.workload import InferenceWorkloadSpec
 
 DIGITS = 16
 
 
-def planning_hash(spec: InferenceWorkloadSpec) -> str:
-    """Sixteen hexadecimal digits over the planning-relevant spec.
+def planning_hash(spec: InferenceWorkloadSpec, measured: Sequence[MeasuredPoint] = ()) -> str:
+    """Sixteen hexadecimal digits over the planning-relevant spec and the measured runs that it refers to.
 
     Left out is what only rendering reads: names, tensors, paths, pull secrets, the rollout's strategy. Defaults are
     left out too, so that a field that a later release adds moves nothing.
@@ -34,6 +36,11 @@ def planning_hash(spec: InferenceWorkloadSpec) -> str:
         ]
         for variant in sorted(spec.model.variants, key=lambda variant: variant.precision)
     ]
+    if measured:
+        # What a run says, and not where it lies: a ConfigMap under another name moves nothing.
+        stated.get("model", {}).pop("measuredFrom", None)
+        of_catalogue = {"hardware": {"gpu_specification"}}
+        stated["measured"] = [run.model_dump(mode="json", exclude=of_catalogue) for run in measured]
     return digest(stated)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from berth_operator import kinds
 from berth_operator.kinds import Kind
-from berth_operator.labels import APP_NAME, GROUP, MANAGED_BY, MANAGER
+from berth_operator.labels import APP_NAME, GPU_SPECIFICATION, GROUP, MANAGED_BY, MANAGER
 
 Object = dict[str, Any]
 
@@ -43,8 +43,12 @@ def _custom(thing: Mapping[str, Any]) -> Object:
 def _node(thing: Mapping[str, Any]) -> Object:
     status = thing.get("status") or {}
     ready = [_pick(c, "type", "status") for c in status.get("conditions") or () if c.get("type") == "Ready"]
+    metadata = _metadata(thing, "labels")
+    probed = _pick((thing.get("metadata") or {}).get("annotations") or {}, GPU_SPECIFICATION)
+    if probed:
+        metadata["annotations"] = probed
     return {
-        "metadata": _metadata(thing, "labels"),
+        "metadata": metadata,
         "spec": _pick(thing.get("spec") or {}, "taints", "unschedulable", "providerID"),
         "status": _pick(status, "allocatable", "capacity") | {"conditions": ready},
     }

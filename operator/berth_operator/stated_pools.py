@@ -17,6 +17,7 @@ from berth_cost.price_book import InstanceShape, Price, PriceMissing
 from berth_operator.api.conditions import Reason
 from berth_operator.api.v1alpha1 import GPUPool, InvalidObject
 from berth_operator.catalogues import Catalogues
+from berth_operator.gpu_annotation import weakest
 from berth_operator.gpu_nodes import GPUNode, UnreadableNode, some
 from berth_operator.node_price import old_price, price_by_labels, unless_too_old
 from berth_operator.node_shape import allocatable_shape
@@ -155,7 +156,9 @@ def _gpu(
             return None
     else:
         name = pool.spec.gpu
-    gpu = catalogues.gpus.get(name)
+    # Nodes may have been probed: what they say of themselves is preferred, and may be all that is known.
+    on_nodes = [node.gpu for node in by_name.get(name, ()) if node.gpu is not None]
+    gpu = weakest(on_nodes) if on_nodes else catalogues.gpus.get(name)
     if isinstance(gpu, UnknownGPU):
         found.problem(Reason.UNKNOWN_GPU, f"spec.gpu: {gpu.message}")
         return None

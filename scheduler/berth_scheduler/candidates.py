@@ -10,12 +10,13 @@ Two tables, because speed does not depend on where something runs, and price doe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.case import Model
+from berth_cost.case import MeasuredPoint, Model
 from berth_scheduler.snapshot import LatencyObjective, Workload
 from berth_scheduler.supply import NO_SHAPE, Supply
 
@@ -40,6 +41,21 @@ QUEUE_DELAY_STEP_SECONDS = 100e-6
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """Measured runs of a model. Equal where they say the same, and to be hashed, which their records are not."""
+
+    said: str
+    points: tuple[MeasuredPoint, ...] = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, points: Sequence[MeasuredPoint]) -> Self:
+        return cls("\n".join(point.model_dump_json() for point in points), tuple(points))
+
+
+NO_RUNS = Runs("", ())
+
+
+@dataclass(frozen=True, slots=True)
 class SizingProblem:
     """All that the performance model is asked about a workload, its rate aside. Equal problems are solved once."""
 
@@ -52,6 +68,7 @@ class SizingProblem:
     input_tokens_p95: float | None
     output_tokens: float | None
     latency: tuple[LatencyObjective, ...]
+    runs: Runs = NO_RUNS
 
     @property
     def continuous(self) -> bool:
@@ -81,6 +98,7 @@ def problem_of(workload: Workload) -> SizingProblem | None:
         input_tokens_p95=given.p95 if given else None,
         output_tokens=made.mean if made else None,
         latency=tuple(sorted(workload.latency, key=lambda one: (one.metric, one.statistic, one.limit_seconds))),
+        runs=Runs.of(workload.measured) if workload.measured else NO_RUNS,
     )
 
 

@@ -18,6 +18,7 @@ from berth_scheduler.wording import (
     number,
     objective_name,
     percent,
+    plural,
 )
 
 
@@ -63,6 +64,8 @@ class Explanation(Record):
     because: str | None = None
     objectives: tuple[ObjectiveLine, ...] = ()
     where_the_time_goes: tuple[TimeShare, ...] = ()
+    bound_by: str | None = None
+    """The largest part and what it is made of, as shares of the mean latency."""
     energy: str | None = None
     """What a request draws and emits, where its site is known."""
     runners_up: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ def explain(decision: Decision, workload: Workload) -> Explanation:
         headline=_headline(decision),
         objectives=tuple(_objectives(decision, workload)),
         where_the_time_goes=tuple(_time_shares(decision.prediction)) if decision.prediction else (),
+        bound_by=_bound_by(decision.prediction),
         energy=_energy(decision.footprint) if decision.footprint and decision.footprint.sites else None,
         runners_up=tuple(one.message for one in decision.alternatives),
         why_not=tuple(one.message for one in decision.rejected),
@@ -205,7 +209,8 @@ def _answers(decision: Decision, workload: Workload) -> Iterator[dict[str, objec
     """In the order of :func:`_asked`."""
     prediction = decision.prediction
     for ask in workload.latency:
-        yield _latency(prediction, model_metric(workload, ask.metric), ask.statistic, ask.limit_seconds)
+        evidence = _evidence(prediction, workload)
+        yield _latency(prediction, model_metric(workload, ask.metric), ask.statistic, ask.limit_seconds, evidence)
     if workload.quality is not None:
         yield _quality(decision, workload)
     if workload.carbon_grams_per_thousand_requests is not None:
@@ -217,7 +222,18 @@ def _answers(decision: Decision, workload: Workload) -> Iterator[dict[str, objec
         yield _budget(decision.cost, workload.budget_usd_per_month)
 
 
-def _latency(prediction: Prediction | None, metric: str, statistic: str, limit_seconds: float) -> dict[str, object]:
+def _evidence(prediction: Prediction | None, workload: Workload) -> str | None:
+    """``calibrated, 3 measured points``."""
+    if prediction is None:
+        return None
+    if prediction.evidence == "estimated" or not workload.measured:
+        return prediction.evidence
+    return f"{prediction.evidence}, {plural(len(workload.measured), 'measured point')}"
+
+
+def _latency(
+    prediction: Prediction | None, metric: str, statistic: str, limit_seconds: float, evidence: str | None
+) -> dict[str, object]:
     points = prediction.metrics.get(metric) if prediction else None
     bands = prediction.band.get(metric) if prediction else None
     if prediction is None or not isinstance(points, Mapping) or not isinstance(bands, Mapping):
@@ -226,7 +242,7 @@ def _latency(prediction: Prediction | None, metric: str, statistic: str, limit_s
     return {
         "predicted": duration(points[statistic]),
         "band": band(points[statistic], low, high),
-        "evidence": prediction.evidence,
+        "evidence": evidence,
         "holds": high <= limit_seconds,
     }
 
@@ -301,3 +317,33 @@ def _time_shares(prediction: Prediction) -> Iterator[TimeShare]:
             seconds = getattr(prediction.parts, field)
             if seconds > 0:
                 yield TimeShare(name=name, seconds=seconds, text=f"{name} {duration(seconds)}")
+
+
+_BOUND = {
+    "memory": "memory-bound",
+    "computation": "compute-bound",
+    "overhead": "bound by overhead",
+    "communication": "bound by communication",
+    "input copy": "bound by the input copy",
+    "queueing": "bound by queueing",
+}
+LEAST_SHARE = 0.02
+"""Of the mean latency: what is less is not told."""
+
+
+def _bound_by(prediction: Prediction | None) -> str | None:
+    """``memory-bound: 71 % weights, 18 % KV cache, 6 % computation``."""
+    if prediction is None or prediction.parts is None:
+        return None
+    parts, split = prediction.parts, prediction.memory_split
+    seconds = {name: max(getattr(parts, field), 0.0) for field, name in LATENCY_PARTS.items()}
+    whole = sum(seconds.values())
+    if whole <= 0:
+        return None
+    largest = max(seconds, key=lambda name: seconds[name])
+    if split is not None:
+        other = max(seconds.pop("memory") - split.weight_seconds - split.cache_seconds, 0.0)
+        seconds |= {"weights": split.weight_seconds, "KV cache": split.cache_seconds, "other reads": other}
+    shares = sorted(((value / whole, name) for name, value in seconds.items()), key=lambda one: (-one[0], one[1]))
+    told = [f"{round(share * 100)} % {name}" for share, name in shares if share >= LEAST_SHARE]
+    return f"{_BOUND[largest]}: {', '.join(told)}"

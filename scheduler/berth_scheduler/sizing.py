@@ -5,14 +5,16 @@ inside every objective. The planned rate enters afterwards: replicas = rate / su
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from berth_cost import performance
-from berth_cost.case import Engine
+from berth_cost.calibration import calibrated
+from berth_cost.case import Engine, MeasuredPoint, Model
+from berth_cost.case_table import Calibration, rows_of
 from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
 from berth_cost.performance import CaseTable, Feasibility, LoadKind, PredictionTable
 from berth_scheduler.candidates import Cells, Rows, SizingProblem
@@ -37,6 +39,16 @@ Device = TypeVar("Device", GPUSpecification, MIGProfile)
 
 
 @dataclass(frozen=True, slots=True)
+class Corrections:
+    """What measured runs change about every row (rows,): how far the model is off, and the model that stands for one
+    whose size nobody knows."""
+
+    models: tuple[Model, ...]
+    model_index: Integers
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
 class Questions:
     """What turns rows into cases: the categories that the rows' indices point into."""
 
@@ -46,8 +58,15 @@ class Questions:
 
     memory_margin_percent: float
 
-    def cases(self, rows: Rows, chosen: Integers, *, rate: Floats | float = 1.0) -> CaseTable:
-        """The chosen rows as cases at an open rate per replica (requests/s).
+    def cases(
+        self,
+        rows: Rows,
+        chosen: Integers,
+        *,
+        rate: Floats | float = 1.0,
+        corrections: Corrections | None = None,
+    ) -> CaseTable:
+        """The chosen rows as cases at an open rate per replica (requests/s), with what measured runs say about them.
 
         Memory is what the policy's margin leaves: a prediction that is a little low must not become a kill.
         """
@@ -61,7 +80,7 @@ class Questions:
         def of_problem(values: Sequence[float | None]) -> Floats:
             return _floats(values)[problem]
 
-        return CaseTable(
+        table = CaseTable(
             models=tuple(one.model for one in self.problems),
             gpus=tuple(_with_margin(one.gpu, self.memory_margin_percent) for one in self.shapes),
             slices=tuple(one.mig and _with_margin(one.mig, self.memory_margin_percent) for one in self.shapes),
@@ -92,6 +111,55 @@ class Questions:
             items_per_request=of_problem([one.items_per_request for one in self.problems]),
             shared_prefix_tokens=np.zeros(count),
         )
+        if corrections is None:
+            return table
+        return replace(
+            table,
+            models=corrections.models,
+            model_index=corrections.model_index[chosen],
+            calibration=rows_of(corrections.calibration, chosen),
+        )
+
+    @property
+    def measured(self) -> bool:
+        return any(one.runs.points for one in self.problems)
+
+    @property
+    def rate_tells(self) -> bool:
+        """Whether it matters at which rate runs and rows are compared: some run was under an open load."""
+        points = (point for one in self.problems for point in one.runs.points)
+        return any(point.load is not None and point.load.kind == "open" for point in points)
+
+    def corrections(self, rows: Rows, chosen: Integers, rate: Floats | float = 1.0) -> Corrections | None:
+        """Of the chosen rows at a rate, from the runs of each one's own problem; None where nothing was measured."""
+        if not self.measured or not len(chosen):
+            return None
+        gpus = {one.gpu.name: _with_margin(one.gpu, self.memory_margin_percent) for one in reversed(self.shapes)}
+        problem = rows.cells.problem[rows.cell[chosen]]
+        measured = [
+            (np.flatnonzero(problem == index), self._points(one.runs.points, gpus))
+            for index, one in enumerate(self.problems)
+            if one.runs.points
+        ]
+        table = calibrated(self.cases(rows, chosen, rate=rate), measured, gpus)
+        if table.calibration is None:
+            return None
+        return Corrections(table.models, table.model_index, table.calibration)
+
+    def _points(
+        self, points: Sequence[MeasuredPoint], gpus: Mapping[str, GPUSpecification]
+    ) -> tuple[MeasuredPoint, ...]:
+        """The runs with GPUs as the rows have them, so that the same one is known again: by name, margin taken off."""
+        known = []
+        for point in points:
+            hardware = point.hardware
+            if hardware is not None and hardware.gpu in gpus:
+                hardware = hardware.model_copy(update={"gpu_specification": gpus[hardware.gpu]})
+            elif hardware is not None and hardware.gpu_specification is not None:
+                own = _with_margin(hardware.gpu_specification, self.memory_margin_percent)
+                hardware = hardware.model_copy(update={"gpu_specification": own})
+            known.append(point.model_copy(update={"hardware": hardware}))
+        return tuple(known)
 
     def objectives(self, rows: Rows, chosen: Integers) -> dict[tuple[str, str], Floats]:
         """Limit in seconds of every objective that any problem asks, by (metric, statistic); inf: not asked."""
@@ -111,9 +179,13 @@ def _floats(values: Sequence[float | None]) -> Floats:
 
 
 def _with_margin(one: Device, margin_percent: float) -> Device:
-    if one.memory_bytes is None:
-        return one
-    return one.model_copy(update={"memory_bytes": int(one.memory_bytes * (1 - margin_percent / 100))})
+    """Of a GPU and of its slices alike."""
+    changed: dict[str, object] = {}
+    if one.memory_bytes is not None:
+        changed["memory_bytes"] = int(one.memory_bytes * (1 - margin_percent / 100))
+    if isinstance(one, GPUSpecification):
+        changed["mig_profiles"] = tuple(_with_margin(profile, margin_percent) for profile in one.mig_profiles)
+    return one.model_copy(update=changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +199,8 @@ class Sizing:
 
     questions: Questions
     rows: Rows
+    corrections: Corrections | None
+    """None where nothing was measured."""
     code: Integers
     value: Floats
     limit: Floats
@@ -145,8 +219,14 @@ class Sizing:
         return slice(int(self.rows.first[cell]), int(self.rows.first[cell + 1]))
 
     def predict(self, rows: Integers, requests_per_second: Floats) -> PredictionTable:
-        """Of the given rows, each at its own rate per replica."""
-        return performance.predict(self.questions.cases(self.rows, rows, rate=requests_per_second))
+        """Of the given rows, each at its own rate per replica. Corrected as the rows were when they were sized, so that
+        what held then holds now; what the numbers rest on is told of this very rate."""
+        asked, corrections = self.questions, self.corrections
+        table = asked.cases(self.rows, rows, rate=requests_per_second, corrections=corrections)
+        here = None if corrections is None else asked.corrections(self.rows, rows, requests_per_second)
+        if table.calibration is not None and here is not None:
+            table = replace(table, calibration=replace(table.calibration, evidence=here.calibration.evidence))
+        return performance.predict(table)
 
 
 def size(questions: Questions, rows: Rows) -> Sizing:
@@ -163,30 +243,46 @@ def size(questions: Questions, rows: Rows) -> Sizing:
         message[rejected] = reasons.message[refused]
 
     every = np.arange(len(rows), dtype=np.int64)
+    corrections = questions.corrections(rows, every)
     if len(rows):
-        refuse(every, performance.feasibility(questions.cases(rows, every)), REFUSALS)
-    promising, cases = _with_longest_request(questions, rows, np.flatnonzero(code == PASSED))
+        refuse(every, performance.feasibility(questions.cases(rows, every, corrections=corrections)), REFUSALS)
+    promising, cases = _with_longest_request(questions, rows, np.flatnonzero(code == PASSED), corrections)
     if len(promising):
         refuse(promising, performance.feasibility(cases), REFUSALS | {"memory": Constraint.CONTEXT})
     alive = np.flatnonzero(code == PASSED)
     if len(alive):
-        answer = performance.sustainable_rate(questions.cases(rows, alive), questions.objectives(rows, alive))
+        answer = _sustained(questions, rows, alive, corrections)
+        if questions.rate_tells:
+            # Runs under an open load are compared with rows at a rate, and now there is one.
+            near = np.ones(len(rows))
+            near[alive] = np.where(answer.requests_per_second > 0, answer.requests_per_second, 1.0)
+            corrections = questions.corrections(rows, every, near)
+            answer = _sustained(questions, rows, alive, corrections)
         rate[alive], binding[alive] = np.nan_to_num(answer.requests_per_second), answer.binding
         slow = alive[rate[alive] <= 0]
         code[slow] = CODE[Constraint.LATENCY]
         value[alive], limit[alive] = answer.value, answer.limit
     nearest = _nearest(rows, code, rate, value / limit)
     best = rate[nearest]
-    return Sizing(questions, rows, code, value, limit, message, binding, rate, nearest, best)
+    return Sizing(questions, rows, corrections, code, value, limit, message, binding, rate, nearest, best)
 
 
-def _with_longest_request(questions: Questions, rows: Rows, alive: Integers) -> tuple[Integers, CaseTable]:
+def _sustained(
+    questions: Questions, rows: Rows, alive: Integers, corrections: Corrections | None
+) -> performance.SustainableRate:
+    cases = questions.cases(rows, alive, corrections=corrections)
+    return performance.sustainable_rate(cases, questions.objectives(rows, alive))
+
+
+def _with_longest_request(
+    questions: Questions, rows: Rows, alive: Integers, corrections: Corrections | None
+) -> tuple[Integers, CaseTable]:
     """The rows that promise a context, with one request of that many tokens: an engine that promises a longer request
     than it can hold refuses to start."""
     promised = _floats([one.maximum_context_tokens for one in questions.problems])
     context = promised[rows.cells.problem[rows.cell[alive]]]
     chosen, context = alive[~np.isnan(context)], context[~np.isnan(context)]
-    cases = questions.cases(rows, chosen)
+    cases = questions.cases(rows, chosen, corrections=corrections)
     written = np.minimum(np.nan_to_num(cases.output_tokens, nan=1.0), context - 1)
     cases.input_tokens[:] = np.maximum(context - written, 1.0)
     cases.input_tokens_p95[:] = np.nan

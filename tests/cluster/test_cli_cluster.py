@@ -13,7 +13,8 @@ from berth_operator.cli.cluster import cluster_world
 from berth_operator.manifests import InvalidManifests, read_manifests
 from controlplane import ControlPlane
 from kube_api import Api, ApiError, until
-from kubernetes_objects import workload
+from kubernetes_objects import config_map, measured_from, workload
+from kubernetes_objects import run as run_line
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKLOADS = "/apis/berthmaster.dev/v1alpha1/namespaces/default/inferenceworkloads"
@@ -102,6 +103,21 @@ def test_files_are_laid_over_the_cluster(api: Api, berth: Berth, tmp_path: Path)
     assert rates[0] | {"vision/resnet": 10} == rates[1]
     uids = [{one["key"]: one["uid"] for one in json.loads(text)["workloads"]} for text in (before, after)]
     assert uids[0] == uids[1] and all(uids[0].values())
+
+
+def test_measured_runs_that_a_workload_refers_to_are_read_and_no_other_config_map(
+    api: Api, plane: ControlPlane, berth: Berth, tmp_path: Path
+) -> None:
+    stated = yaml.safe_load((ROOT / "examples" / "resnet.yaml").read_text(encoding="utf-8"))
+    stated["spec"]["model"] |= measured_from()
+    (tmp_path / "resnet.yaml").write_text(yaml.safe_dump(stated), encoding="utf-8")
+    api.apply_object(config_map("points", points_jsonl=run_line(1, 0.004)))
+    api.apply_object(config_map("another", points_jsonl=run_line(1, 0.004)))
+    _, out, _ = berth("snapshot", *AT, "-f", tmp_path)
+    workloads = {one["key"]: one for one in json.loads(out)["workloads"]}
+    assert len(workloads["vision/resnet"]["measured"]) == 1
+    read = cluster_world(plane.kubeconfig, also=[stated]).config_maps
+    assert [each["metadata"]["name"] for each in read] == ["points"]
 
 
 def test_explain_is_about_the_live_cluster_unless_files_are_given(api: Api, berth: Berth) -> None:

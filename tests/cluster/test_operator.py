@@ -9,6 +9,8 @@ import pytest
 
 import operator_stories
 from cluster import LocalCluster
+from kube_api import Object
+from kubernetes_objects import config_map, measured_from, run
 from operator_process import OperatorProcess
 from operator_stories import QUICK, Story
 
@@ -325,6 +327,44 @@ def test_a_claim_that_does_not_exist_is_said_and_waited_for(fleet: LocalCluster,
     story.apply()
     fleet.wait_until(lambda: "ArtefactMissing" in json.dumps(story.get().get("status", {})))
     assert story.names("deployments") == []
+
+
+def test_measured_runs_are_followed_in_their_config_map_and_every_change_is_planned(
+    fleet: LocalCluster, story: Story
+) -> None:
+    model = operator_stories.workload("resnet", story.namespace)["spec"]["model"]
+    maps = f"/api/v1/namespaces/{story.namespace}/configmaps"
+
+    def said(kind: str) -> str:
+        return json.dumps(
+            [each for each in story.get().get("status", {}).get("conditions", []) if each["type"] == kind]
+        )
+
+    def predicted() -> tuple[str, float]:
+        found = story.get().get("status", {}).get("predicted", {})
+        latency = found.get("latency", {}).get("p99Milliseconds", {})
+        return found.get("evidence", ""), float(latency.get("value", 0))
+
+    def points(*lines: str) -> Object:
+        return config_map("points", story.namespace, points_jsonl="\n".join(lines))
+
+    gpus = {"gpus": {"allow": ["L4"]}}
+    story.apply(model=model | measured_from(), placement=gpus, objectives={"latency": {"p99Milliseconds": 400}})
+    fleet.wait_until(lambda: story.condition("Accepted") == ("False", "MeasurementsMissing"))
+    fleet.api.apply_object(points(run(1, 0.004), run(8, 0.016)))
+    fleet.wait_until(story.settled, what="it runs once its runs are there")
+    evidence, before = predicted()
+    assert evidence in ("calibrated", "interpolated")
+
+    fleet.api.apply_object(points(run(1, 0.008), run(8, 0.032)))
+    fleet.wait_until(lambda: predicted()[1] > 1.3 * before, what="slower runs make a slower prediction")
+    fleet.api.apply_object(points(run(1, 0.008), "{"))
+    fleet.wait_until(lambda: story.condition("Accepted") == ("False", "InvalidMeasurements"))
+    assert "ConfigMap points, key points.jsonl, line 2" in said("Accepted")
+    assert story.condition("Available")[0] == "True", "what runs keeps running"
+
+    fleet.api.delete(f"{maps}/points")
+    fleet.wait_until(lambda: story.condition("Accepted") == ("False", "MeasurementsMissing"))
 
 
 def test_adding_a_node_places_what_waited_for_room(fleet: LocalCluster, story: Story) -> None:

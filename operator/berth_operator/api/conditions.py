@@ -77,6 +77,10 @@ class Reason(StrEnum):
     """A GPU is named, or found on a node, that the GPU catalogue does not know."""
     UNSUPPORTED_BACKEND = "UnsupportedBackend"
     """The backend cannot serve this model or any of its precisions."""
+    MEASUREMENTS_MISSING = "MeasurementsMissing"
+    """The ConfigMap that spec.model.measuredFrom names, or its key, is not there."""
+    INVALID_MEASUREMENTS = "InvalidMeasurements"
+    """A line of the measured runs cannot be used; the message names ConfigMap, key and line."""
     ARTEFACT_MISSING = "ArtefactMissing"
     """A claim that a variant's source names does not exist, or cannot be used."""
 
@@ -165,6 +169,7 @@ NEEDS_A_PERSON = frozenset(
         Reason.UNKNOWN_PRESET,
         Reason.UNKNOWN_GPU,
         Reason.UNSUPPORTED_BACKEND,
+        Reason.INVALID_MEASUREMENTS,
         Reason.NO_FEASIBLE_CANDIDATE,
         Reason.PODS_FAILING,
         Reason.NAME_CONFLICT,

@@ -277,8 +277,24 @@ class Tensor(Part):
 Tensors = Annotated[tuple[Tensor, ...], Field(min_length=1, max_length=64), ListOf("map", "name")]
 
 
+class ConfigMapKey(Part):
+    """One key of a ConfigMap in the workload's namespace."""
+
+    name: ObjectName
+    """Of the ConfigMap."""
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """In its data, such as points.jsonl."""
+
+
+class MeasuredFrom(Part):
+    """Where measured runs of the model are: one prediction case a line, with what was observed, as berth measure writes
+    them."""
+
+    config_map_key_ref: ConfigMapKey
+
+
 class WorkloadModel(Part):
-    """The model: what it is (preset, architecture or both) and the artefacts to choose between."""
+    """The model: what it is (preset, architecture, measuredFrom) and the artefacts to choose between."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9_]*[a-z0-9])?$")] | None = None
     """Triton's name of the model, which clients ask for; absent: the name of the workload. Cannot change."""
@@ -287,6 +303,9 @@ class WorkloadModel(Part):
     preset: Identifier | None = None
     """A named entry of the model catalogue."""
     architecture: Architecture | None = None
+    measured_from: MeasuredFrom | None = None
+    """Measured runs, which correct what is predicted. Of a classic network they are enough: preset and architecture may
+    be absent. Read again when the ConfigMap changes."""
     maximum_context_tokens: Count | None = None
     """The longest prompt and answer together that must be served; absent: what the traffic's token lengths need."""
     inputs: Tensors | None = None
@@ -304,9 +323,11 @@ class WorkloadModel(Part):
             field=".name",
         ),
         Rule(
-            cel="has(self.preset) || has(self.architecture)",
-            message="state preset (a name from the model catalogue), architecture, or both",
-            holds=lambda model: model.preset is not None or model.architecture is not None,
+            cel="has(self.preset) || has(self.architecture) || has(self.measuredFrom)",
+            message="state preset (a name from the model catalogue), architecture, or measuredFrom",
+            holds=lambda model: (
+                model.preset is not None or model.architecture is not None or model.measured_from is not None
+            ),
         ),
         Rule(
             cel="has(self.inputs) == has(self.outputs)",

@@ -10,15 +10,19 @@ from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
 from berth_operator.cli.cost_commands import cost
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
+from berth_operator.cli.measure_command import measure
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
+from berth_operator.cli.predict_command import predict
 from berth_operator.cli.prices import prices_app
+from berth_operator.cli.probe_command import probe
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.simulation import SimulationRequest, simulated
 from berth_operator.cli.simulation_view import show_simulation, simulation_markdown
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
+from berth_operator.cli.validate_command import validate
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan as plan_snapshot
@@ -238,6 +242,12 @@ def simulate(
         simulation, lambda page: show_simulation(page, simulation), lambda: simulation_markdown(simulation)
     )
     return Outcome.DONE
+
+
+app.command()(predict)
+app.command()(validate)
+app.command()(measure)
+app.command()(probe)
 
 
 # --- plan --------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
         _labelled(
             page, "Where the time goes", [" · ".join(unbroken(one.text) for one in explanation.where_the_time_goes)]
         )
+    if explanation.bound_by:
+        _labelled(page, "", [_unbroken_shares(explanation.bound_by)])
     if explanation.energy:
         _labelled(page, "Energy of the GPUs", [explanation.energy])
     runners_up = explanation.runners_up if everything else explanation.runners_up[:FEW_RUNNERS_UP]
@@ -50,6 +52,12 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
         page.sentence(remark.message, "yellow")
     if explanation.closing:
         page.sentence(explanation.closing)
+
+
+def _unbroken_shares(text: str) -> str:
+    """Folded between shares, not inside one."""
+    what, _, shares = text.partition(": ")
+    return f"{unbroken(what)}: {', '.join(unbroken(share) for share in shares.split(', '))}"
 
 
 def _stop(sentence: str) -> str:

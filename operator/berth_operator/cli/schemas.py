@@ -6,20 +6,25 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
+from berth_cost.answers import Answer
+from berth_cost.case import Case
 from berth_cost.ownership.comparison import Comparison
 from berth_cost.price_diff import PriceDiff
 from berth_cost.spot_replay import Replay
+from berth_cost.validation import Validation
 from berth_operator.cli.comparison import PlanComparison
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed
+from berth_operator.probe.specification import Probe
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
 from berth_scheduler.simulation import Simulation
 from berth_scheduler.snapshot import Snapshot
 
-RECORDS: dict[str, type[BaseModel]] = {
+RECORDS: dict[str, Any] = {
     "plan": Plan,
     "plan-comparison": PlanComparison,
     "explanation": Explanation,
@@ -32,19 +37,27 @@ RECORDS: dict[str, type[BaseModel]] = {
     "price-refresh": Refreshed,
     "cost-comparison": Comparison,
     "simulation": Simulation,
+    "prediction": Answer,
+    "validation": Validation,
+    "probe": Probe,
 }
-"""By file name without suffix."""
+"""By file name without suffix: what is a type to pydantic, records and unions of them."""
+
+READ: dict[str, Any] = {"case": Case}
+"""The same of what commands read: there, what has a default may be left out."""
 
 
 def schemas() -> dict[str, str]:
     """The text of each file, by its name."""
-    return {f"{name}.schema.json": _schema(record) for name, record in RECORDS.items()}
+    written = {name: _schema(record, "serialization") for name, record in RECORDS.items()}
+    read = {name: _schema(record, "validation") for name, record in READ.items()}
+    return {f"{name}.schema.json": text for name, text in (written | read).items()}
 
 
-def _schema(record: type[BaseModel]) -> str:
+def _schema(record: Any, mode: Literal["serialization", "validation"]) -> str:
     described = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **record.model_json_schema(mode="serialization", by_alias=True),
+        **TypeAdapter(record).json_schema(mode=mode, by_alias=True),
     }
     return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
 

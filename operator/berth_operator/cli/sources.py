@@ -118,7 +118,7 @@ def _world(sources: Sources) -> World:
     from berth_operator.cli.cluster import cluster_world  # noqa: PLC0415 — a second of imports that files do not need
 
     with progress("reading the cluster"):
-        live = cluster_world(sources.kubeconfig, sources.context)
+        live = cluster_world(sources.kubeconfig, sources.context, stated.workloads)
     return overlaid(live, stated)
 
 

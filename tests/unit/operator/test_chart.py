@@ -258,3 +258,21 @@ class TestNotes:
     def test_say_which_namespaces_are_looked_after(self) -> None:
         notes = helm.template({"watchNamespaces": ["chat", "vision"]})["berthmaster/templates/NOTES.txt"]
         assert "in chat, vision" in notes
+
+
+class TestTheProbe:
+    def test_is_only_there_where_it_is_asked_for(self) -> None:
+        assert not [each for each in rendered(ORDINARY) if each["metadata"]["name"].endswith("-probe")]
+        with pytest.raises(HelmError, match="/probe"):
+            rendered({"probe": {"enabled": True}})
+
+    def test_runs_on_its_node_and_may_patch_that_node_alone(self) -> None:
+        objects = rendered({"probe": {"enabled": True, "nodes": ["gpu-1", "gpu-2"]}})
+        jobs = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "Job"]
+        required = "requiredDuringSchedulingIgnoredDuringExecution"
+        terms = [job["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"] for job in jobs]
+        assert [each[0]["matchFields"][0]["values"] for each in terms] == [["gpu-1"], ["gpu-2"]]
+        assert [job["containers"][0]["command"][-2:] for job in jobs] == [["--node", "gpu-1"], ["--node", "gpu-2"]]
+        assert one(objects, "ClusterRole", "-probe")["rules"] == [
+            {"apiGroups": [""], "resources": ["nodes"], "resourceNames": ["gpu-1", "gpu-2"], "verbs": ["patch"]}
+        ]

@@ -80,7 +80,6 @@ def test_every_column_reads_a_field_that_there_is(definition: crd.Definition) ->
 def test_what_the_schema_has_not_got_yet_cannot_be_stated() -> None:
     absent = {
         ("InferenceWorkload", "spec"): {"autoscaling", "rightSizing"},
-        ("InferenceWorkload", "spec", "model"): {"measuredFrom"},
         ("InferenceWorkload", "spec", "placement"): {"mixGPUs"},
         ("InferenceWorkload", "spec", "serving"): {"responseCacheBytes", "image", "serviceAccountName"},
         ("GPUPool", "spec", "price", "owned", "power"): {"statedUSDPerYear"},

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from berth_cost.case import MemorySplit, Parts
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Problem, Quality, QualityObjective, Variant
@@ -49,6 +50,29 @@ def test_where_the_time_goes_leaves_out_what_takes_none():
     told = explained(vision())
     assert all(part.seconds > 0 for part in told.where_the_time_goes)
     assert "communication" not in {part.name for part in told.where_the_time_goes}
+
+
+def test_what_binds_is_said_with_its_shares_of_the_mean_latency():
+    made = decision(plan(snapshot([vision()], POOLS)))
+    parts = Parts(
+        compute_seconds=0.06,
+        memory_seconds=0.90,
+        overhead_seconds=0.03,
+        communication_seconds=0,
+        host_seconds=0.01,
+        queue_seconds=0,
+    )
+    split = MemorySplit(weight_seconds=0.71, cache_seconds=0.18)
+
+    def told(split=split, **changed):
+        update = {"parts": parts.model_copy(update=changed), "memory_split": split}
+        own = made.prediction.model_copy(update=update)
+        return explain(made.model_copy(update={"prediction": own}), vision()).bound_by
+
+    assert told() == "memory-bound: 71 % weights, 18 % KV cache, 6 % computation, 3 % overhead"
+    assert told(split=None) == "memory-bound: 90 % memory, 6 % computation, 3 % overhead"
+    assert told(compute_seconds=9.06).startswith("compute-bound: 91 % computation")
+    assert told(queue_seconds=9).startswith("bound by queueing: 90 % queueing, 7 % weights")
 
 
 def test_what_cannot_be_placed_says_why_and_what_would_do():
