@@ -226,12 +226,14 @@ def _held_up(pods: Obstacle, reason: Reason, said: Mapping[str, Any]) -> tuple[R
 
 
 def _summary(decision: Decision) -> WorkloadSummary:
-    """The columns of kubectl get; empty where nothing is placed."""
+    """The columns of kubectl get, spot first as in ``berth plan``; empty where nothing is placed."""
     p99 = None if decision.prediction is None else _p99(decision.prediction)
+    kinds = list(CapacityType)
+    berths = sorted(decision.berths, key=lambda berth: (-kinds.index(berth.capacity_type), berth.pool))
     return WorkloadSummary(
-        gpu=_joined(_gpus(decision.berths)),
-        precision=_joined(dict.fromkeys(berth.precision for berth in decision.berths)),
-        replicas="+".join(str(berth.replicas) for berth in decision.berths) or None,
+        gpu=_joined(_gpus(berths)),
+        precision=_joined(dict.fromkeys(berth.precision for berth in berths)),
+        replicas="+".join(str(berth.replicas) for berth in berths) or None,
         cost_per_hour=None if decision.cost is None else f"${decision.cost.usd_per_hour:,.2f}",
         p99=None if p99 is None else _duration(p99),
     )

@@ -156,7 +156,7 @@ def _price(cost: Cost | None) -> str:
             f" ({dollars(cost.usd_per_hour_low).removeprefix('$')}–{dollars(cost.usd_per_hour_high).removeprefix('$')})"
         )
     parts = [hourly, f"{dollars(cost.usd_per_month)}/month"]
-    if cost.effective_usd_per_hour is not None:
+    if cost.effective_usd_per_hour is not None and dollars(cost.effective_usd_per_hour) != dollars(cost.usd_per_hour):
         parts[0] += f" ({dollars(cost.effective_usd_per_hour)} with what interruptions waste)"
     if cost.usd_per_million_requests is not None:
         parts.append(f"{dollars(cost.usd_per_million_requests)} per million requests")

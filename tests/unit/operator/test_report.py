@@ -83,6 +83,7 @@ def message(found: dict[str, Any], kind: str) -> str:
     [
         ([berth()], "L4", "2"),
         ([berth(bought=CapacityType.SPOT), berth(replicas=1)], "L4 Spot+OnDemand", "2+1"),
+        ([berth(replicas=1), berth(bought=CapacityType.SPOT)], "L4 Spot+OnDemand", "2+1"),
         ([berth(bought=CapacityType.SPOT)], "L4 Spot", "2"),
         ([berth("H100-SXM-80GB", tensor_parallel=4)], "4×H100-SXM-80GB", "2"),
         ([berth("A100-SXM-80GB", sharing=Sharing.MIG, mig_profile="1g.10gb")], "A100-SXM-80GB 1g.10gb", "2"),
