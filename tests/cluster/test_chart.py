@@ -55,7 +55,7 @@ def bare(plane: ControlPlane) -> Iterator[Api]:
             release.uninstall(name)
     for each in crds(api):
         api.delete(f"{CRDS}/{each}")
-    diagnosis.wait_until(lambda: not crds(api), api, what="the end of the CRDs")
+    diagnosis.wait_until(lambda: not crds(api), api, timeout_seconds=120, what="the end of the CRDs")
 
 
 def crds(api: Api) -> dict[str, str]:
