@@ -242,6 +242,7 @@ def lived(cluster: LocalCluster) -> Life:
         said = refused(cluster)
         moments["setting refused"] = seen(cluster)
         release.rollback(RELEASE, 1)
+        cluster.wait_until(lambda: is_rolled_out(cluster), what="the first installation's operators")
         moments["rolled back"] = seen(cluster)
         release.uninstall(RELEASE)
         cluster.wait_until(lambda: not operator_pods(cluster), what="the end of the operator's pods")
@@ -301,6 +302,14 @@ def ready_pods(cluster: LocalCluster) -> list[Object]:
 
 def operator_pods(cluster: LocalCluster) -> list[Object]:
     return cluster.api.items(f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/pods")
+
+
+def is_rolled_out(cluster: LocalCluster) -> bool:
+    """Whether only pods of the newest template are left, and ready: Helm may look before the controller does."""
+    (found,) = cluster.api.items(f"/apis/apps/v1/namespaces/{SYSTEM_NAMESPACE}/deployments")
+    wanted, status = found["spec"]["replicas"], found["status"]
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
+    return status["observedGeneration"] >= found["metadata"]["generation"] and counts == [wanted] * 3
 
 
 def refused(cluster: LocalCluster) -> str:
