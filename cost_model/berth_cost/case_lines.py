@@ -58,6 +58,7 @@ def read_cases(lines: Iterable[bytes]) -> Iterator[NumberedCase | CaseFlaw]:
 
 def read_case(number: int, line: bytes) -> NumberedCase | CaseFlaw:
     """The case of line ``number``."""
+    stated: dict[str, Any] = {}
     try:
         stated = _parsed(line)
         # By way of JSON again, because lists are tuples only there.

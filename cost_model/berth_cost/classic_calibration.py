@@ -99,6 +99,7 @@ def _regression(
     usable = slots >= 0
     factors = np.zeros((len(FACTORS), *slots.shape))
     factors[SPEED] = _start(runs, service.around(factors, scales, slots)[0], slots, assumed)
+    slopes = weight = whole = factors  # of the last iteration, once there was one
     for _ in range(ITERATIONS):
         seconds, slopes = service.around(factors, scales, slots)
         usable = usable & np.isfinite(seconds) & np.isfinite(slopes).all(axis=0) & np.isfinite(runs.log_seconds[slots])

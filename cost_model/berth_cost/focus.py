@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 from pydantic.alias_generators import to_pascal
@@ -30,6 +30,9 @@ def _plain(amount: Decimal | None) -> str | None:
 
 Money = Annotated[Decimal, PlainSerializer(_plain, when_used="json")]
 Category = Literal["Usage", "Purchase", "Tax", "Credit", "Adjustment"]
+PricingCategory = Literal["Standard", "Dynamic", "Committed", "Other"]
+PRICING_CATEGORIES: dict[str, PricingCategory] = {"OnDemand": "Standard", "Spot": "Dynamic"}
+"""By capacity type; any other is committed."""
 
 
 class FocusRow(BaseModel):
@@ -54,7 +57,7 @@ class FocusRow(BaseModel):
     contracted_cost: Money
     list_unit_price: Money | None
     contracted_unit_price: Money | None
-    pricing_category: Literal["Standard", "Dynamic", "Committed", "Other"] | None
+    pricing_category: PricingCategory | None
     pricing_quantity: Money | None
     pricing_unit: str | None
     consumed_quantity: Money | None = None
@@ -152,7 +155,7 @@ def _usage(charge: Charge, period: Period, account: str) -> FocusRow:
     used = charge.workload is not None
     namespace, _, name = (charge.workload or "").partition("/")
     what = f"{charge.workload} on {supplier.sku}" if used else f"{supplier.sku} that nobody holds"
-    commitment = (
+    commitment: dict[str, Any] = (
         {
             **_commitment_columns(supplier),
             "commitment_discount_status": "Used" if used else "Unused",
@@ -161,7 +164,6 @@ def _usage(charge: Charge, period: Period, account: str) -> FocusRow:
         if supplier.committed
         else {}
     )
-    category = {"OnDemand": "Standard", "Spot": "Dynamic"}.get(supplier.bought, "Committed")
     unused = supplier.committed and not used
     return FocusRow(
         **_common(supplier, period, account),
@@ -174,7 +176,7 @@ def _usage(charge: Charge, period: Period, account: str) -> FocusRow:
         contracted_cost=cost,
         list_unit_price=unit_price,
         contracted_unit_price=unit_price,
-        pricing_category=category,
+        pricing_category=PRICING_CATEGORIES.get(supplier.bought, "Committed"),
         pricing_quantity=quantity,
         pricing_unit="GPU-Hours",
         consumed_quantity=None if unused else quantity,
@@ -215,7 +217,7 @@ def _purchase(supplier: Supplier, usages: Sequence[FocusRow], period: Period, ac
     )
 
 
-def _common(supplier: Supplier, period: Period, account: str) -> dict[str, object]:
+def _common(supplier: Supplier, period: Period, account: str) -> dict[str, Any]:
     return {
         "billing_account_id": account,
         "billing_period_start": period.billing_start,
@@ -237,7 +239,7 @@ def _commitment(supplier: Supplier) -> str:
     return f"{supplier.bought.lower()}/{supplier.pool}"
 
 
-def _commitment_columns(supplier: Supplier) -> dict[str, object]:
+def _commitment_columns(supplier: Supplier) -> dict[str, Any]:
     return {
         "commitment_discount_id": _commitment(supplier),
         "commitment_discount_name": supplier.pool,

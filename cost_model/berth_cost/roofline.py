@@ -11,8 +11,6 @@ import numpy as np
 
 from berth_cost.case_table import Floats
 
-OVERLAP_EXPONENT = 1.5
-
 
 def soft_maximum(first: Floats, second: Floats) -> Floats:
     """(a^1.5 + b^1.5)^(2/3), of non-negative arrays; square and cube roots cost a third of general powers."""

@@ -136,7 +136,7 @@ def error_statistics(observed: Floats, predicted: Floats, low: Floats, high: Flo
 
 def error_slices(found: Iterable[Comparison], by: Iterable[Dimension] = ()) -> tuple[ErrorSlice, ...]:
     """One slice for each metric, statistic and combination of the dimensions ``by``; in their order."""
-    dimensions = tuple(one for one in DIMENSIONS if one in set(by))
+    dimensions: tuple[Dimension, ...] = tuple(one for one in DIMENSIONS if one in set(by))
     groups: dict[tuple[str, ...], list[Comparison]] = {}
     for one in found:
         key = (one.metric, one.statistic or "", *(one.slice[dimension] for dimension in dimensions))

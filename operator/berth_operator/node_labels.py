@@ -17,7 +17,6 @@ GPU_MEMORY = "nvidia.com/gpu.memory"
 GPU_COUNT = "nvidia.com/gpu.count"
 GPU_REPLICAS = "nvidia.com/gpu.replicas"
 SHARING_STRATEGY = "nvidia.com/gpu.sharing-strategy"
-MIG_STRATEGY = "nvidia.com/mig.strategy"
 
 GPU_AND_MEMORY_LABELS = (
     (GPU_PRODUCT, GPU_MEMORY),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from berth_cost.rounding import significant_number
 from berth_scheduler.capacity import Holding, Need, Reach, Room
 from berth_scheduler.supply import Supply
 
@@ -44,11 +43,6 @@ class Allocation:
     pieces: tuple[Piece, ...]
     usd_per_hour: Fraction
     new_nodes: int
-
-    @property
-    def comparable_usd_per_hour(self) -> float:
-        """Six significant digits: what decides."""
-        return significant_number(float(self.usd_per_hour))
 
 
 @dataclass(frozen=True, slots=True)

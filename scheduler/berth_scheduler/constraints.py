@@ -362,10 +362,6 @@ def _or_nan(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _matrix(rows: list[list[bool]]) -> Booleans:
-    return np.array(rows, dtype=np.bool_).reshape(len(rows), -1) if rows and rows[0] else np.zeros((1, 1), np.bool_)
-
-
 def _rejected_by_model(matter: Matter, constraint: Constraint) -> Check:
     """What sizing found of the lot's cell: the nearest miss among batch sizes and instances."""
     sizing = matter.sizing

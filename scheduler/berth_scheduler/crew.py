@@ -94,7 +94,8 @@ def crew_of(workload: Workload, carrying: int, needed: int, berthing: Berthing) 
     aim = workload.availability_percent
     if aim is None or needed == 0 or berthing == Berthing(None, None):
         return Crew(needed, steady_of(workload, needed))
-    found = _cheapest(range(needed, max(needed, workload.maximum_replicas) + 1), carrying, workload.spot, aim, berthing)
+    # A frozen model has a hash, which pyright does not see.
+    found = _cheapest(range(needed, max(needed, workload.maximum_replicas) + 1), carrying, workload.spot, aim, berthing)  # pyright: ignore[reportArgumentType]
     fewest = _fewest_steady(needed, workload.spot, berthing)
     unguarded = None if fewest is None else _percent(carrying, needed, fewest, berthing)
     if found.replicas:

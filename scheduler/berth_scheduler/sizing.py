@@ -215,9 +215,6 @@ class Sizing:
     def cells(self) -> Cells:
         return self.rows.cells
 
-    def rows_of_cell(self, cell: int) -> slice:
-        return slice(int(self.rows.first[cell]), int(self.rows.first[cell + 1]))
-
     def predict(self, rows: Integers, requests_per_second: Floats) -> PredictionTable:
         """Of the given rows, each at its own rate per replica. Corrected as the rows were when they were sized, so that
         what held then holds now; what the numbers rest on is told of this very rate."""

@@ -97,7 +97,7 @@ def ceiling(value: Number) -> Number:
 def larger(first: Number, second: Number) -> Number:
     if isinstance(first, Decimal) and isinstance(second, Decimal):
         return max(first, second)
-    return np.maximum(first, second)
+    return np.maximum(np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64))
 
 
 # --- rounding of results -----------------------------------------------------------------------------------------

@@ -40,8 +40,7 @@ def discount_factors(rate: Number, horizon_months: int, compounding: Compounding
     factors: dict[Decimal, Number] = {}
     for years in years_of(horizon_months, compounding):
         if years not in factors:
-            exponent = years if isinstance(rate, Decimal) else float(years)
-            factors[years] = (1 + rate) ** -exponent
+            factors[years] = (1 + rate) ** -years if isinstance(rate, Decimal) else (1 + rate) ** -float(years)
     return [factors[years] for years in years_of(horizon_months, compounding)]
 
 
@@ -67,7 +66,7 @@ def internal_rate(flows: list[float], years: list[float]) -> float | NoRate:
     One change of sign has one root (Descartes); with more, every root between bounds that hold them all is sought, and
     several are no answer: which of them is meant, nobody can say.
     """
-    from scipy.optimize import brentq  # noqa: PLC0415 — half a second of imports that other commands do not need
+    from scipy.optimize import root_scalar  # noqa: PLC0415 — half a second of imports that other commands do not need
 
     times, amounts = _by_time(flows, years)
     changes = int(np.count_nonzero(np.diff(np.sign(amounts))))
@@ -80,7 +79,11 @@ def internal_rate(flows: list[float], years: list[float]) -> float | NoRate:
     grid = np.array([low, high]) if changes == 1 else _grid(low, high)
     values = np.array([_scaled_value(growth, times, amounts) for growth in grid])
     found = [
-        float(brentq(_scaled_value, grid[at], grid[at + 1], args=(times, amounts), xtol=1e-15, rtol=1e-14))
+        float(
+            root_scalar(
+                _scaled_value, args=(times, amounts), bracket=(grid[at], grid[at + 1]), xtol=1e-15, rtol=1e-14
+            ).root
+        )
         for at in np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
     ]
     found += [float(growth) for growth in grid[values == 0]]

@@ -26,7 +26,7 @@ from berth_cost.ownership.plausibility import Flag, contradictions_of, flags_of,
 from berth_cost.ownership.pricing import Freshness, Priced, ScenarioError, ScenarioFlaw, priced
 from berth_cost.ownership.ranges import unknown_inputs
 from berth_cost.ownership.scaling import Scaling, scaling_of
-from berth_cost.ownership.scenario import Compounding, Option, Scenario
+from berth_cost.ownership.scenario import Compounding, Option, Owned, Scenario
 from berth_cost.ownership.sensitivity import Distribution, InputSensitivity, distribution_of, sensitivity_of
 from berth_cost.price_book import PriceBook
 from berth_cost.record import Record
@@ -306,7 +306,7 @@ def _energy(option: Option, bill: Bill, found: Priced, reasons: dict[str, str]) 
     """(kWh of the site, PUE included; tonnes of CO2 equivalent) over the horizon."""
     scenario = found.scenario
     block = option.block
-    draw = block.power if hasattr(block, "power") else block.energy
+    draw = block.power if isinstance(block, Owned) else block.energy
     if draw is None or bill.site_kw is None:
         why = "no measured draw is stated: add power" if option.kind == "owned" else "no draw is stated: add energy"
         reasons.update({"kWh": why, "tCO2e": why})

@@ -184,9 +184,6 @@ A missing artefact or pool may be on its way in the same commit, short capacity 
 """
 
 
-_BEFORE_ROLLOUT = (ConditionType.ACCEPTED, ConditionType.PLACED)
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What is found about one condition now."""

@@ -13,6 +13,7 @@ import typer
 from berth_cost.answers import checked
 from berth_cost.case import Case, Load, Metrics
 from berth_cost.case_lines import CaseFlaw, read_case
+from berth_cost.model_catalogue import UnknownModel
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli import options
 from berth_operator.cli.outcome import InputError, Outcome
@@ -151,7 +152,7 @@ def _template(
         stated.pop(left_out, None)
     if preset is not None:
         found = catalogues.models.get(preset)
-        if not hasattr(found, "model"):
+        if isinstance(found, UnknownModel):
             raise InputError(f"--preset: {found.message}")
         stated["model"] = found.model.model_dump(mode="json", by_alias=True, exclude_none=True)
     if gpu is not None:

@@ -50,6 +50,9 @@ async def triton_target(address: str, model: str, items: int, given: Path | None
     except InferenceServerException as error:
         await client.close()
         raise UnusableTarget(f"Triton at {address}, model {model}: {error}") from error
+    if metadata is None or answer is None or server is None:
+        await client.close()
+        raise UnusableTarget(f"Triton at {address}, model {model}: an empty answer")
     configuration = MessageToDict(answer.config, preserving_proto_field_name=True)
     largest = int(configuration.get("max_batch_size", 0))
     if items > max(largest, 1):

@@ -69,7 +69,7 @@ def _read(item: Any, book: PriceBook, gpus: GPUCatalogue) -> tuple[PriceRow, Ins
     price = exact(item.price)
     if price is None or price <= 0:
         return "a price that is nothing"
-    cloud = CLOUDS.get(item.provider, item.provider)
+    cloud: str = CLOUDS.get(str(item.provider), str(item.provider))
     region, zone = _place(cloud, item.location)
     shape = None
     if shape_of(cloud, item.instance_name, book) is None:
