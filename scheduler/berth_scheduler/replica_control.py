@@ -278,14 +278,18 @@ def _wanted(demand: float, edge: float, total: int, policy: ControlPolicy) -> in
     """Replicas that demand and its edge need; what runs where the target is met within the tolerance.
 
     After a fall the upper part of the tolerance is aimed at: what falls mostly goes on falling, and the stabilisation
-    window holds what is decided for longer than it is true.
+    window holds what is decided for longer than it is true. A fall ends where nothing would rise again: few replicas
+    are farther apart than the tolerance is wide.
     """
     needed = max(math.ceil(edge - 1e-9), math.ceil(demand - 1e-9))
     over = demand / total / policy.target_utilization if total else math.inf
     if 1 - policy.tolerance <= over <= 1 + policy.tolerance:
         return max(needed, total)
-    aim = policy.target_utilization * (1 + FALLING_SHARE * policy.tolerance if over < 1 else 1)
-    return max(needed, round(demand / aim))
+    rising = max(needed, round(demand / policy.target_utilization))
+    if over > 1:
+        return rising
+    fallen = max(needed, round(demand / policy.target_utilization / (1 + FALLING_SHARE * policy.tolerance)))
+    return rising if demand > (1 + policy.tolerance) * policy.target_utilization * fallen else fallen
 
 
 def _window(

@@ -4,7 +4,7 @@ import itertools
 import math
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from berth_scheduler.berth_spread import BerthSupply, spread, steady_count
@@ -112,6 +112,9 @@ def test_never_fewer_than_anything_wanted_within_the_window(
 
 
 @given(st.floats(0.5, 300), policies)
+@example(
+    14.0, ControlPolicy(maximum=5, target_utilization=0.3046875, scale_down_stabilization_seconds=0.0, miss_share=0.001)
+)
 @settings(max_examples=60, deadline=None)
 def test_constant_demand_settles_and_then_never_moves(rate: float, policy: ControlPolicy) -> None:
     one = {
