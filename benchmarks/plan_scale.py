@@ -24,9 +24,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.model_catalogue import ModelCatalogue
-from berth_cost.price_book import Price
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.model_catalogue import ModelCatalogue
+from berth_cost.prices.book import Price
 from berth_scheduler import fleet, plan, survey
 from berth_scheduler.snapshot import (
     CapacityType,

@@ -28,13 +28,13 @@ from fit_classic import KIND, fit_all, keys_of, known_size
 from measured_cases import DEFAULT_DATA, Observations, observations, read_cases
 from numpy.typing import NDArray
 
-from berth_cost.calibration import calibrated
-from berth_cost.case import Case, MeasuredPoint
-from berth_cost.engine_constants import Constants, built_in_constants
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.performance import predict
-from berth_cost.prediction_table import PredictionTable
-from berth_cost.table import case_table
+from berth_cost.cases.case import Case, MeasuredPoint
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.engine_constants import Constants, built_in_constants
+from berth_cost.performance.prediction import predict
+from berth_cost.performance.prediction_table import PredictionTable
 
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]

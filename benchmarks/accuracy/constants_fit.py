@@ -21,15 +21,15 @@ from least_squares import Parameter, fit
 from measured_cases import DEFAULT_DATA, Observations, observations, read_cases
 from numpy.typing import NDArray
 
-from berth_cost.case import Case
-from berth_cost.case_table import CaseTable
-from berth_cost.engine_constants import Constants, built_in_constants, engine_name
-from berth_cost.fitted_constants import GENERAL, FittedConstants
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.performance import predict
-from berth_cost.prediction_table import SCALAR, PredictionTable
+from berth_cost.cases.case import Case
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.case_table import CaseTable
+from berth_cost.performance.engine_constants import Constants, built_in_constants, engine_name
+from berth_cost.performance.fitted_constants import GENERAL, FittedConstants
+from berth_cost.performance.prediction import predict
+from berth_cost.performance.prediction_table import SCALAR, PredictionTable
 from berth_cost.rounding import significant_number
-from berth_cost.table import case_table
 
 Floats = NDArray[np.float64]
 Document = dict[str, Any]

@@ -21,13 +21,13 @@ import numpy as np
 from measured_cases import DEFAULT_DATA, Observations, observations, read_cases
 from numpy.typing import NDArray
 
-from berth_cost.calibration import calibrated
-from berth_cost.case import Case, MeasuredPoint, Model
-from berth_cost.engine_constants import Constants, built_in_constants
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.performance import CaseTable, predict
-from berth_cost.table import case_table
-from berth_cost.validation import error_statistics
+from berth_cost.cases.case import Case, MeasuredPoint, Model
+from berth_cost.cases.records import case_table
+from berth_cost.cases.validation import error_statistics
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.engine_constants import Constants, built_in_constants
+from berth_cost.performance.prediction import CaseTable, predict
 
 CENTRAL = ("mean", "p50", "p99", "value")
 NOT_PREDICTED = ("requestsPerSecond", "totalTokensPerSecond")

@@ -26,16 +26,16 @@ from least_squares import Parameter, fit
 from measured_cases import observations
 from numpy.typing import NDArray
 
-from berth_cost.batch_service import batch_service, state_under
-from berth_cost.case import Case
-from berth_cost.case_table import LoadKind, rows_of
-from berth_cost.device import device_columns
-from berth_cost.engine_constants import Constants, built_in_constants, engine_name
-from berth_cost.fitted_constants import GENERAL
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.percentiles import NORMAL_QUANTILES
-from berth_cost.prediction_table import SCALAR
-from berth_cost.work import dense_work
+from berth_cost.cases.case import Case
+from berth_cost.hardware.device import device_columns
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.performance.batch_service import batch_service, state_under
+from berth_cost.performance.case_table import LoadKind, rows_of
+from berth_cost.performance.engine_constants import Constants, built_in_constants, engine_name
+from berth_cost.performance.fitted_constants import GENERAL
+from berth_cost.performance.percentiles import NORMAL_QUANTILES
+from berth_cost.performance.prediction_table import SCALAR
+from berth_cost.performance.work import dense_work
 
 ENGINES = (
     "tensorrt",

@@ -30,9 +30,9 @@ from language_splits import SPLITS, held_out
 from least_squares import Parameter
 from measured_cases import DEFAULT_DATA, observations, read_cases
 
-from berth_cost.case import Case
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.prediction_table import PredictionTable
+from berth_cost.cases.case import Case
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.prediction_table import PredictionTable
 
 HEADER = """# Constants of language models, from benchmarks/accuracy/fit_language.py: fit again rather than edit.
 # What each one means: language_constants.py. Bands and errors are those of cases that the fit had not seen.

@@ -13,7 +13,7 @@ from language_levels import OUTSIDE_THE_SERVER
 from language_splits import Residuals
 from numpy.typing import NDArray
 
-from berth_cost.fitted_constants import GENERAL
+from berth_cost.performance.fitted_constants import GENERAL
 
 Document = dict[str, Any]
 

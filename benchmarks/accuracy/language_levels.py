@@ -17,14 +17,14 @@ import yaml
 from hierarchical_fit import STEP, Floats, Key, Problem, Term, solve
 from measured_cases import Observations, observations
 
-from berth_cost.case import Case
-from berth_cost.case_table import CaseTable
-from berth_cost.engine_constants import Constants, built_in_constants
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.language_columns import entry_index, gpu_generation
-from berth_cost.performance import predict
-from berth_cost.prediction_table import PredictionTable
-from berth_cost.table import case_table
+from berth_cost.cases.case import Case
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.performance.case_table import CaseTable
+from berth_cost.performance.engine_constants import Constants, built_in_constants
+from berth_cost.performance.language.columns import entry_index, gpu_generation
+from berth_cost.performance.prediction import predict
+from berth_cost.performance.prediction_table import PredictionTable
 
 Document = dict[str, Any]
 

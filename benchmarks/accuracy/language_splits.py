@@ -8,12 +8,12 @@ from language_levels import LanguageFit, source_of
 from measured_cases import observations
 from numpy.typing import NDArray
 
-from berth_cost.case import Case
-from berth_cost.engine_constants import Constants, engine_names
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.performance import predict
-from berth_cost.prediction_table import PredictionTable
-from berth_cost.table import case_table
+from berth_cost.cases.case import Case
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.performance.engine_constants import Constants, engine_names
+from berth_cost.performance.prediction import predict
+from berth_cost.performance.prediction_table import PredictionTable
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.str_]

@@ -23,14 +23,14 @@ from language_splits import SPLITS, Residuals, residuals_at
 from measured_cases import DEFAULT_DATA, read_cases
 from numpy.typing import NDArray
 
-from berth_cost.calibration import calibrated
-from berth_cost.case import Case, MeasuredPoint
-from berth_cost.case_table import CaseTable
-from berth_cost.engine_constants import Constants, built_in_constants, engine_names
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.performance import predict
-from berth_cost.prediction_table import PredictionTable
-from berth_cost.table import case_table
+from berth_cost.cases.case import Case, MeasuredPoint
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.case_table import CaseTable
+from berth_cost.performance.engine_constants import Constants, built_in_constants, engine_names
+from berth_cost.performance.prediction import predict
+from berth_cost.performance.prediction_table import PredictionTable
 
 Picks = Callable[[list[int]], list[int]]
 METRICS = (

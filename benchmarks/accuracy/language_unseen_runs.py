@@ -15,11 +15,11 @@ from language_splits import ROUNDS, Residuals, group_of, joined, residuals_at
 from language_table import METRICS, ends, error, middle, of_rows, printed, told
 from measured_cases import DEFAULT_DATA, read_cases
 
-from berth_cost.case import Case
-from berth_cost.engine_constants import Constants, engine_names
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.performance import predict
-from berth_cost.table import case_table
+from berth_cost.cases.case import Case
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.performance.engine_constants import Constants, engine_names
+from berth_cost.performance.prediction import predict
 
 PICKS = (("one run", middle), ("two runs", ends))
 

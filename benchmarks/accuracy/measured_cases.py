@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.case import Case
-from berth_cost.measured_runs import numbers_of
-from berth_cost.prediction_table import SCALAR, PredictionTable
+from berth_cost.cases.case import Case
+from berth_cost.cases.measured_runs import numbers_of
+from berth_cost.performance.prediction_table import SCALAR, PredictionTable
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "perf" / "cases"
 

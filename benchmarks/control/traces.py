@@ -23,12 +23,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from berth_scheduler.berth_spread import BerthSupply
-from berth_scheduler.demand_ticks import TICK_SECONDS, Ticks, ticks_of
-from berth_scheduler.demand_trace import DemandTrace, read_trace
-from berth_scheduler.replica_control import ControlPolicy
-from berth_scheduler.scaling_policy import Autoscaler, Controlled, ScalingPolicy
-from berth_scheduler.simulation import Run, Scene, hindsight_result, peak_replicas, play, play_static_peak
+from berth_scheduler.control.berth_spread import BerthSupply
+from berth_scheduler.control.replica_control import ControlPolicy
+from berth_scheduler.simulation.demand_ticks import TICK_SECONDS, Ticks, ticks_of
+from berth_scheduler.simulation.demand_trace import DemandTrace, read_trace
+from berth_scheduler.simulation.play import Run, Scene, hindsight_result, peak_replicas, play, play_static_peak
+from berth_scheduler.simulation.scaling_policy import Autoscaler, Controlled, ScalingPolicy
 
 TRACES = {
     "servegen m-large": "servegen_m-large.csv",

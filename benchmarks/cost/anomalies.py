@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from demand_traces import DEFAULT_DATA, SERVICES, WINDOWS_PER_DAY, Floats, replicas, requests_per_minute
 
-from berth_cost.cost_anomaly import Cause, CostWatch, Sensitivity, Window
+from berth_cost.spending.anomaly import Cause, CostWatch, Sensitivity, Window
 
 RATES = {"OnDemand": 1.861, "Spot": 0.7816}
 """USD an hour, aws us-east-1 g6e.xlarge, on demand (2026-07-20) and spot (2025-06-28)."""

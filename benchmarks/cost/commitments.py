@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from demand_traces import DEFAULT_DATA, SERVICES, WINDOWS_PER_DAY, Floats, replicas, requests_per_minute
 
-from berth_cost.availability import REPLACEMENT_SECONDS, SPOT_INTERRUPTIONS_PER_HOUR, effective_usd_per_hour
-from berth_cost.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
-from berth_cost.demand_forecast import forecast
-from berth_cost.price_book import Price, PriceBook
+from berth_cost.prices.book import Price, PriceBook
+from berth_cost.spending.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
+from berth_cost.spending.demand_forecast import forecast
+from berth_cost.spot.availability import REPLACEMENT_SECONDS, SPOT_INTERRUPTIONS_PER_HOUR, effective_usd_per_hour
 
 INSTANCE = {"cloud": "aws", "region": "us-east-1", "instance_type": "g6e.xlarge"}
 MEAN_REPLICAS = 40

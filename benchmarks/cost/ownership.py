@@ -26,10 +26,10 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from berth_cost.carbon import CarbonTable  # noqa: E402
 from berth_cost.ownership.comparison import Comparison, OptionResult, compare  # noqa: E402
 from berth_cost.ownership.scenario import Scenario  # noqa: E402
-from berth_cost.price_book import PriceBook  # noqa: E402
+from berth_cost.prices.book import PriceBook  # noqa: E402
+from berth_cost.spending.carbon import CarbonTable  # noqa: E402
 from reference_scenarios import Reference, reference, same, scenario  # noqa: E402
 
 FIGURES = ("irr_percent", "roi_percent", "payback_months", "break_even_hours", "break_even_utilization_percent")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from berth_cost.price_book import PriceBook
+from berth_cost.prices.book import PriceBook
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 GPUS = {

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from berth_cost.spot_comparison import other_days_fit
-from berth_cost.spot_hazard import Emphasis, HazardFit, HazardSample, built_in_fit, fit_hazard
-from berth_cost.spot_learned import LearnedPolicy
-from berth_cost.spot_policy import FIXED_POLICIES, clairvoyant
-from berth_cost.spot_replay import Policy, Replayed, ReplayRules, Tally, day_of, replay, tally
-from berth_cost.spot_trace import SpotTrace, read_spot_trace
+from berth_cost.spot.comparison import other_days_fit
+from berth_cost.spot.hazard import Emphasis, HazardFit, HazardSample, built_in_fit, fit_hazard
+from berth_cost.spot.learned import LearnedPolicy
+from berth_cost.spot.policy import FIXED_POLICIES, clairvoyant
+from berth_cost.spot.replay import Policy, Replayed, ReplayRules, Tally, day_of, replay, tally
+from berth_cost.spot.trace import SpotTrace, read_spot_trace
 
 DEFAULT_DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 TRACE = Path("spot") / "skypilot_spot_traces_rle.csv"

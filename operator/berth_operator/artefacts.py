@@ -9,7 +9,7 @@ from typing import Self
 
 from berth_operator.api.conditions import Reason
 from berth_operator.api.model import Source
-from berth_operator.node_labels import ZONE_LABELS
+from berth_operator.supply.node_labels import ZONE_LABELS
 from berth_operator.world import Object, World, items, key_of, labels_of, mapping, name_of, text
 from berth_scheduler.snapshot import ArtefactAccess, Problem
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from berth_cost.document import DocumentError, Flaw, Lines, parse_yaml_with_lines
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.model_catalogue import ModelCatalogue
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import csv_document
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.performance.model_catalogue import ModelCatalogue
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.rows import csv_document
 
 Located = tuple[Mapping[str, Any], Lines]
 """A document, and the lines of its keys."""

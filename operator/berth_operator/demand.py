@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from berth_cost.case import Dense, Model, Transformer
-from berth_cost.gpu_catalogue import UnknownGPU
-from berth_cost.model_catalogue import ModelPreset, UnknownModel
+from berth_cost.cases.case import Dense, Model, Transformer
+from berth_cost.hardware.gpu_catalogue import UnknownGPU
+from berth_cost.performance.model_catalogue import ModelPreset, UnknownModel
 from berth_operator.api.conditions import Reason
 from berth_operator.api.field import Part
 from berth_operator.api.model import GENERATING_BACKENDS, ONE_PASS_BACKENDS, Backend

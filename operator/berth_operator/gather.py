@@ -9,7 +9,7 @@ from berth_operator.catalogues import Catalogues
 from berth_operator.demand import workload_of
 from berth_operator.measurements import ConfigMaps
 from berth_operator.running import NOTHING_RUNS, RunningWorkload, read_running
-from berth_operator.supply import pools_of
+from berth_operator.supply.pools import pools_of
 from berth_operator.world import Object, World, key_of
 from berth_scheduler.snapshot import Policy, Snapshot, Toleration, Workload
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from berth_cost.answers import checked
-from berth_cost.case import Case, Engine, Hardware, MeasuredPoint, Model
-from berth_cost.case_lines import CaseFlaw, NumberedCase, read_cases
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.measured_runs import completed, contradictions, run_of
+from berth_cost.cases.answers import checked
+from berth_cost.cases.case import Case, Engine, Hardware, MeasuredPoint, Model
+from berth_cost.cases.lines import CaseFlaw, NumberedCase, read_cases
+from berth_cost.cases.measured_runs import completed, contradictions, run_of
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_operator.api.conditions import Reason
 from berth_operator.api.model import MeasuredFrom
 from berth_operator.world import Object, World, key_of, mapping

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from berth_cost.case import MeasuredPoint
+from berth_cost.cases.case import MeasuredPoint
 from berth_operator.api.workload import InferenceWorkloadSpec
 
 DIGITS = 16

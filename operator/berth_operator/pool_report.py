@@ -7,8 +7,8 @@ from typing import Any
 
 from berth_operator.api.conditions import POOL_CONDITIONS, ConditionType, Finding, Reason, merge, read_conditions
 from berth_operator.api.v1alpha1 import GPUPoolStatus, PoolPriceStatus, PoolSummary
-from berth_operator.owned_price import OWNED
 from berth_operator.report import as_json, count_of, word
+from berth_operator.supply.owned_price import OWNED
 from berth_scheduler.snapshot import Pool
 
 _UNPRICED = frozenset({Reason.NO_PRICE})

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from math import ceil
 
-from berth_cost.case import Model
+from berth_cost.cases.case import Model
 from berth_operator.api.model import GENERATING_BACKENDS
 from berth_operator.api.workload import Resources
 from berth_scheduler.snapshot import PodResources

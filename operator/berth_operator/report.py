@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_cost.rounding import significant_number
 from berth_operator.api.conditions import (
     WORKLOAD_CONDITIONS,

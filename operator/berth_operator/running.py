@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from berth_operator import labels
 from berth_operator.api.conditions import Reason
-from berth_operator.node_labels import shown
-from berth_operator.pod_requests import FINISHED
+from berth_operator.supply.node_labels import shown
+from berth_operator.supply.pod_requests import FINISHED
 from berth_operator.world import Object, World, annotations_of, key_of, labels_of, mapping, name_of, string_map, text
 from berth_scheduler.snapshot import Berth, Problem, Running, RunningBerth
 

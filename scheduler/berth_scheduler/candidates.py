@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.case import MeasuredPoint, Model
+from berth_cost.cases.case import MeasuredPoint, Model
 from berth_scheduler.snapshot import LatencyObjective, Workload
 from berth_scheduler.supply import NO_SHAPE, Supply
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
-from berth_cost.allocation import Asset, Resource, Use, allocate, base_prices
-from berth_cost.focus import Charge, Supplier
+from berth_cost.spending.allocation import Asset, Resource, Use, allocate, base_prices
+from berth_cost.spending.focus import Charge, Supplier
 from berth_scheduler.decision import Plan
 from berth_scheduler.snapshot import Berth, Pool, Snapshot, Workload
 from berth_scheduler.supply import slice_shares

@@ -12,8 +12,8 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.precision import support_table
-from berth_cost.prediction_table import SCALAR
+from berth_cost.hardware.precision import support_table
+from berth_cost.performance.prediction_table import SCALAR
 from berth_cost.rounding import significant
 from berth_scheduler.candidates import Lots
 from berth_scheduler.capacity import Reach, need_of

@@ -9,9 +9,9 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from berth_cost.availability import effective_usd_per_hour
-from berth_cost.price_age import PriceAge
+from berth_cost.prices.age import PriceAge
 from berth_cost.rounding import significant_number
+from berth_cost.spot.availability import effective_usd_per_hour
 from berth_scheduler.capacity import Room
 from berth_scheduler.crew import interruptions_of
 from berth_scheduler.decision import Cost, Totals

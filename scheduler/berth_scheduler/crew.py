@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from berth_cost.availability import (
+from berth_cost.rounding import significant, significant_number
+from berth_cost.spot.availability import (
     FAILURES_PER_GPU_HOUR,
     REPLACEMENT_SECONDS,
     SPOT_INTERRUPTIONS_PER_HOUR,
     enough_stand,
     unavailability,
 )
-from berth_cost.rounding import significant, significant_number
 from berth_scheduler.snapshot import CapacityType, Pool, SpotPolicy, Workload
 from berth_scheduler.supply import Supply
 

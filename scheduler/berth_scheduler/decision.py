@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_cost.record import Record
 from berth_scheduler.snapshot import Berth, Sharing
 

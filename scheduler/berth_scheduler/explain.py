@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_cost.record import Record
 from berth_scheduler.constraints import least_score
 from berth_scheduler.decision import Constraint, Cost, Decision, Footprint, Transition

@@ -7,9 +7,9 @@ of the site; CPUs, memory and fans of the node are not in it.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isnan
 
-from berth_cost.carbon import Site
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_cost.rounding import significant_number
+from berth_cost.spending.carbon import Site
 from berth_scheduler.decision import Footprint
 from berth_scheduler.snapshot import Berth, Workload
 from berth_scheduler.supply import Supply

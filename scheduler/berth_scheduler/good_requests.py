@@ -7,7 +7,7 @@ hours: prices, which scale it, come later, so that one plan serves every place w
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_cost.record import Record
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import ArtefactAccess, CapacityType, Policy, Pool, Snapshot, SpotPolicy, Workload

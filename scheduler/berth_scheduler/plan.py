@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_scheduler import verdict
 from berth_scheduler.capacity import Room
 from berth_scheduler.cost import totals_of, with_price_age

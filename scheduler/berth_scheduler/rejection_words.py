@@ -6,8 +6,8 @@ from math import isfinite
 
 import numpy as np
 
-from berth_cost.performance import PredictionTable
-from berth_cost.precision import supported
+from berth_cost.hardware.precision import supported
+from berth_cost.performance.prediction import PredictionTable
 from berth_cost.rounding import significant_number
 from berth_scheduler.constraints import least_score
 from berth_scheduler.decision import Constraint, Rejection

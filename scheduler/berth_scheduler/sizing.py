@@ -11,12 +11,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost import performance
-from berth_cost.calibration import calibrated
-from berth_cost.case import Engine, MeasuredPoint, Model
-from berth_cost.case_table import Calibration, rows_of
-from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
-from berth_cost.performance import CaseTable, Feasibility, LoadKind, PredictionTable
+from berth_cost.cases.case import Engine, MeasuredPoint, Model
+from berth_cost.hardware.gpu_catalogue import GPUSpecification, MIGProfile
+from berth_cost.performance import prediction as performance
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.case_table import Calibration, rows_of
+from berth_cost.performance.prediction import CaseTable, Feasibility, LoadKind, PredictionTable
 from berth_scheduler.candidates import Cells, Rows, SizingProblem
 from berth_scheduler.decision import Constraint
 from berth_scheduler.supply import Shape

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from berth_cost.carbon import Site
-from berth_cost.case import MeasuredPoint, Model
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.price_book import Price
+from berth_cost.cases.case import MeasuredPoint, Model
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.prices.book import Price
 from berth_cost.record import Record
+from berth_cost.spending.carbon import Site
 
 
 class CapacityType(StrEnum):

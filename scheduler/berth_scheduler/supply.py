@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
+from berth_cost.hardware.gpu_catalogue import GPUSpecification, MIGProfile
 from berth_cost.rounding import significant_number
 from berth_scheduler.snapshot import CapacityType, Pool, Sharing
 

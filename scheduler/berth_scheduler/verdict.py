@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_scheduler.cost import cost_of
 from berth_scheduler.decision import Alternative, Constraint, Decision, Rejection, Transition, Verdict
 from berth_scheduler.fleet import Choice, FleetPlan

@@ -55,7 +55,8 @@ def bare(plane: ControlPlane) -> Iterator[Api]:
             release.uninstall(name)
     for each in crds(api):
         api.delete(f"{CRDS}/{each}")
-    diagnosis.wait_until(lambda: not crds(api), api, timeout_seconds=120, what="the end of the CRDs")
+    logs = [plane.log("kube-apiserver"), plane.log("kube-controller-manager")]
+    diagnosis.wait_until(lambda: not crds(api), api, logs, timeout_seconds=60, what="the end of the CRDs")
 
 
 def crds(api: Api) -> dict[str, str]:

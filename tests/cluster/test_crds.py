@@ -13,7 +13,7 @@ import yaml
 
 import api_cases
 from api_cases import Case, merge_patch
-from berth_cost.case import Precision
+from berth_cost.cases.case import Precision
 from berth_operator.api import conditions, crd
 from berth_operator.api.conditions import ConditionType, Finding, Reason
 from berth_operator.api.status import (

@@ -13,7 +13,7 @@ import pytest
 
 import bare_triton
 import triton_server
-from berth_cost.case import Case, Percentiles, Prediction
+from berth_cost.cases.case import Case, Percentiles, Prediction
 from berth_operator.cli import run
 
 BATCH_SECONDS, ITEM_SECONDS, LARGEST = 0.020, 0.002, 8

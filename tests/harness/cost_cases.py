@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from berth_cost.case import (
+from berth_cost.cases.case import (
     Case,
     Dense,
     Engine,
@@ -19,9 +19,9 @@ from berth_cost.case import (
     Serving,
     Transformer,
 )
-from berth_cost.gpu_catalogue import GPUSpecification, MIGProfile
-from berth_cost.performance import CaseTable
-from berth_cost.table import case_table
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUSpecification, MIGProfile
+from berth_cost.performance.prediction import CaseTable
 
 LLAMA_8B = Model(
     name="llama-8b",

@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from berth_cost.case import Dense, Model, Transformer
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.price_book import Price
+from berth_cost.cases.case import Dense, Model, Transformer
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.prices.book import Price
 from berth_scheduler.decision import Decision, Plan
 from berth_scheduler.snapshot import (
     Berth,

@@ -10,11 +10,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth_cost.carbon import CarbonTable
 from berth_cost.ownership.comparison import Comparison, compare
 from berth_cost.ownership.pricing import ScenarioError
 from berth_cost.ownership.scenario import Scenario
-from berth_cost.price_book import PriceBook
+from berth_cost.prices.book import PriceBook
+from berth_cost.spending.carbon import CarbonTable
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.scenario_file import ScenarioFile
 from reference_scenarios import scenario

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth_cost.case import Load, Model, Serving
-from berth_cost.performance import predict, sustainable_rate
+from berth_cost.cases.case import Load, Model, Serving
+from berth_cost.performance.prediction import predict, sustainable_rate
 from cost_cases import GPU, LLAMA_8B, MIXTURE, RESNET50, at_rates, case, scaled_gpu, table
 
 MODELS = st.sampled_from([LLAMA_8B, MIXTURE, RESNET50])

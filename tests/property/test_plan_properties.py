@@ -10,10 +10,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from berth_cost.case import Case, Engine, Hardware, Load, Parallelism, Request, Serving
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.performance import predict
-from berth_cost.table import case_table
+from berth_cost.cases.case import Case, Engine, Hardware, Load, Parallelism, Request, Serving
+from berth_cost.cases.records import case_table
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.performance.prediction import predict
 from berth_scheduler.decision import Decision, Plan
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import (

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from berth_cost.document import DocumentError, parse_yaml_with_lines
-from berth_cost.price_book import Price, PriceBook
-from berth_cost.price_rows import CSV_COLUMNS, PriceFlag, PriceKey, PriceRow, csv_document
+from berth_cost.prices.book import Price, PriceBook
+from berth_cost.prices.rows import CSV_COLUMNS, PriceFlag, PriceKey, PriceRow, csv_document
 
 BOOK = PriceBook.load_builtin()
 ODD = st.sampled_from(

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from berth_scheduler.berth_spread import BerthSupply, spread, steady_count
-from berth_scheduler.replica_control import (
+from berth_scheduler.control.berth_spread import BerthSupply, spread, steady_count
+from berth_scheduler.control.replica_control import (
     HELD,
     Control,
     ControlPolicy,

@@ -10,7 +10,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from berth_cost.carbon import CarbonTable
 from berth_cost.ownership.amount import Number, add_up, cents, figure, unit_price
 from berth_cost.ownership.bill import Bill, bill_of
 from berth_cost.ownership.cash_flow import (
@@ -28,8 +27,9 @@ from berth_cost.ownership.ranges import unknown_inputs
 from berth_cost.ownership.scaling import Scaling, scaling_of
 from berth_cost.ownership.scenario import Compounding, Option, Owned, Scenario
 from berth_cost.ownership.sensitivity import Distribution, InputSensitivity, distribution_of, sensitivity_of
-from berth_cost.price_book import PriceBook
+from berth_cost.prices.book import PriceBook
 from berth_cost.record import Record
+from berth_cost.spending.carbon import CarbonTable
 
 
 class OptionResult(Record):

@@ -14,7 +14,7 @@ from berth_cost.ownership.scenario import (
     Owned,
     Scenario,
 )
-from berth_cost.price_book import InstanceShape, PriceBook
+from berth_cost.prices.book import InstanceShape, PriceBook
 from berth_cost.record import Record
 
 NODE_SIZES = (2, 4, 8, 16)

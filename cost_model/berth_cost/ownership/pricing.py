@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from berth_cost.carbon import CarbonIntensity, CarbonTable, UnknownIntensity
 from berth_cost.ownership.scenario import Draw, ListPrice, NodeRate, Option, Owned, Rental, Reserved, Scenario
-from berth_cost.price_age import PriceAge
-from berth_cost.price_book import Price, PriceBook, PriceMissing
+from berth_cost.prices.age import PriceAge
+from berth_cost.prices.book import Price, PriceBook, PriceMissing
+from berth_cost.spending.carbon import CarbonIntensity, CarbonTable, UnknownIntensity
 
 
 @dataclass(frozen=True, slots=True)

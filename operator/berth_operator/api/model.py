@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from berth_cost.case import Precision
+from berth_cost.cases.case import Precision
 from berth_operator.api.field import (
     ByteQuantity,
     Count,

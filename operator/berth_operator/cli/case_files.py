@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from berth_cost.answers import Answer, answers
-from berth_cost.case_lines import MOST_LINE_BYTES, CaseFlaw, NumberedCase
-from berth_cost.gpu_catalogue import GPUCatalogue
+from berth_cost.cases.answers import Answer, answers
+from berth_cost.cases.lines import MOST_LINE_BYTES, CaseFlaw, NumberedCase
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.output import note, printable
 

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from berth_cost.carbon import CarbonTable
 from berth_cost.ownership.comparison import Comparison, compare
 from berth_cost.ownership.pricing import Freshness, ScenarioError
 from berth_cost.ownership.scenario import Scenario
 from berth_cost.ownership.sensitivity import MOST_DRAWS
+from berth_cost.spending.carbon import CarbonTable
 from berth_operator.cli import options
 from berth_operator.cli.cost_compare_view import cost_comparison_markdown, show_cost_comparison
 from berth_operator.cli.outcome import InputError, Outcome

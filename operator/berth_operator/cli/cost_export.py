@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from berth_cost.focus import COLUMNS, FocusRow, Period, Supplier, focus_rows
-from berth_cost.price_book import PriceBook
+from berth_cost.prices.book import PriceBook
+from berth_cost.spending.focus import COLUMNS, FocusRow, Period, Supplier, focus_rows
 from berth_operator.cli import options
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.sources import Seen, Sources, make_plan, see
-from berth_operator.node_labels import INSTANCE_TYPE_LABELS, REGION_LABELS, cloud_of, first_label
+from berth_operator.supply.node_labels import INSTANCE_TYPE_LABELS, REGION_LABELS, cloud_of, first_label
 from berth_operator.world import World, labels_of, mapping, name_of
 from berth_scheduler.charges import charges_by_gpu, charges_by_resource
 from berth_scheduler.snapshot import CapacityType, Pool

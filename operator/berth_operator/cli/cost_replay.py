@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from berth_cost.document import DocumentError
-from berth_cost.spot_comparison import POLICY_NAMES, other_days_fit, replay_policies
-from berth_cost.spot_hazard import HazardFit, built_in_fit, read_fit
-from berth_cost.spot_replay import ReplayRules, tick_rows
-from berth_cost.spot_trace import SpotTrace, read_spot_trace
+from berth_cost.spot.comparison import POLICY_NAMES, other_days_fit, replay_policies
+from berth_cost.spot.hazard import HazardFit, built_in_fit, read_fit
+from berth_cost.spot.replay import ReplayRules, tick_rows
+from berth_cost.spot.trace import SpotTrace, read_spot_trace
 from berth_operator.cli import options
 from berth_operator.cli.cost_replay_view import replay_markdown, show_replay
 from berth_operator.cli.outcome import InputError, Outcome

@@ -1,6 +1,6 @@
 """A replay of spot policies as a page, and as Markdown."""
 
-from berth_cost.spot_replay import PolicyReplay, Replay
+from berth_cost.spot.replay import PolicyReplay, Replay
 from berth_operator.cli.output import Column, Page, cell
 from berth_operator.cli.plan_view import markdown_row
 from berth_scheduler.wording import number, plural

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from berth_cost.answers import checked
-from berth_cost.case import Case, Load, Metrics
-from berth_cost.case_lines import CaseFlaw, read_case
-from berth_cost.model_catalogue import UnknownModel
+from berth_cost.cases.answers import checked
+from berth_cost.cases.case import Case, Load, Metrics
+from berth_cost.cases.lines import CaseFlaw, read_case
+from berth_cost.performance.model_catalogue import UnknownModel
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli import options
 from berth_operator.cli.outcome import InputError, Outcome

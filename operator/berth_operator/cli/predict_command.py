@@ -8,8 +8,8 @@ from typing import IO, Annotated
 
 import typer
 
-from berth_cost.case import Prediction
-from berth_cost.case_lines import CaseFlaw
+from berth_cost.cases.case import Prediction
+from berth_cost.cases.lines import CaseFlaw
 from berth_operator.cli import options
 from berth_operator.cli.case_files import answered
 from berth_operator.cli.outcome import InputError, Outcome

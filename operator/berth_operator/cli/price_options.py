@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from berth_cost.document import DocumentError
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.offers import AgeLimits, OfferFilter
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import TERMS
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.offers import AgeLimits, OfferFilter
+from berth_cost.prices.rows import TERMS
 from berth_cost.spelling import nearest
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli.outcome import InputError

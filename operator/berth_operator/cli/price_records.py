@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Literal
 
-from berth_cost.offers import FlaggedOffer, LeftOut, Measure, Offer, RankedOffer
+from berth_cost.prices.offers import FlaggedOffer, LeftOut, Measure, Offer, RankedOffer
 from berth_cost.record import Record
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from berth_cost.document import DocumentError
-from berth_cost.offers import LeftOut
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import CSV_COLUMNS, GIB
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.offers import LeftOut
+from berth_cost.prices.rows import CSV_COLUMNS, GIB
 from berth_operator.catalogues import Catalogues, read_document
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.output import progress

@@ -5,11 +5,11 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from berth_cost.offers import Offer, Unit
-from berth_cost.price_book import InstanceShape, Price, PriceBook
+from berth_cost.prices.book import InstanceShape, Price, PriceBook
+from berth_cost.prices.offers import Offer, Unit
 from berth_operator.catalogues import Catalogues
-from berth_operator.node_shape import allocatable_shape
-from berth_operator.taints import with_gpu_toleration
+from berth_operator.supply.node_shape import allocatable_shape
+from berth_operator.supply.taints import with_gpu_toleration
 from berth_scheduler.good_requests import GoodRequests, NotServed, bought_as, good_requests
 from berth_scheduler.snapshot import NodeShape, Policy, Pool, Workload
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from berth_cost.offers import LeftOut, Offer, RankedOffer
-from berth_cost.price_diff import GPUPriceChange, PriceChange, PriceDiff
+from berth_cost.prices.diff import GPUPriceChange, PriceChange, PriceDiff
+from berth_cost.prices.offers import LeftOut, Offer, RankedOffer
 from berth_operator.cli.output import Column, Page, cell
 from berth_operator.cli.plan_view import markdown_row
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed

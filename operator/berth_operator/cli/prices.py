@@ -8,8 +8,10 @@ from typing import Annotated, get_args
 
 import typer
 
-from berth_cost.gpu_catalogue import RATES
-from berth_cost.offers import (
+from berth_cost.hardware.gpu_catalogue import RATES
+from berth_cost.prices.book import Price, PriceBook, PriceMissing
+from berth_cost.prices.diff import price_diff
+from berth_cost.prices.offers import (
     AgeLimits,
     Measure,
     Offer,
@@ -26,9 +28,7 @@ from berth_cost.offers import (
     too_old,
     usable,
 )
-from berth_cost.price_book import Price, PriceBook, PriceMissing
-from berth_cost.price_diff import price_diff
-from berth_cost.price_rows import TERMS, PriceKey
+from berth_cost.prices.rows import TERMS, PriceKey
 from berth_operator.artefacts import Volumes
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli import options, price_options, price_views

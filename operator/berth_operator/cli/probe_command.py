@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
-from berth_cost.gpu_catalogue import GPUSpecification
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
 from berth_operator.cli import options
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Column, Format, Output, Page, cell, note, progress
 from berth_operator.cli.plan_view import markdown_row
 from berth_operator.cli.sources import load_settings
-from berth_operator.gpu_annotation import annotation_of, weakest
 from berth_operator.labels import GPU_SPECIFICATION, PROBE_MANAGER
 from berth_operator.probe.nvml import NoDriver, ask_driver
 from berth_operator.probe.rates import AchievedRate, NoLibrary, achieved_rates
 from berth_operator.probe.specification import DRIVER_FACTS, Probe, ProbedGPU, probed
+from berth_operator.supply.gpu_annotation import annotation_of, weakest
 from berth_scheduler.wording import memory, number
 
 COLUMNS = ("GPU", "NAME", "MEMORY", "BANDWIDTH", "POWER CAP", "NVLINK", "PCIE", "MIG")

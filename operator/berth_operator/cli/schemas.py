@@ -10,18 +10,18 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from berth_cost.answers import Answer
-from berth_cost.case import Case
+from berth_cost.cases.answers import Answer
+from berth_cost.cases.case import Case
+from berth_cost.cases.validation import Validation
 from berth_cost.ownership.comparison import Comparison
-from berth_cost.price_diff import PriceDiff
-from berth_cost.spot_replay import Replay
-from berth_cost.validation import Validation
+from berth_cost.prices.diff import PriceDiff
+from berth_cost.spot.replay import Replay
 from berth_operator.cli.comparison import PlanComparison
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed
 from berth_operator.probe.specification import Probe
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
-from berth_scheduler.simulation import Simulation
+from berth_scheduler.simulation.play import Simulation
 from berth_scheduler.snapshot import Snapshot
 
 RECORDS: dict[str, Any] = {

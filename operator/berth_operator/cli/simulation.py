@@ -10,12 +10,14 @@ import numpy as np
 
 from berth_cost.document import DocumentError
 from berth_cost.rounding import significant_number
-from berth_cost.spot_trace import read_spot_trace as read_zones
+from berth_cost.spot.trace import read_spot_trace as read_zones
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.output import note, progress
+from berth_scheduler.control.replica_control import ControlPolicy
+from berth_scheduler.control.scalable import Scalable, scalable
 from berth_scheduler.decision import Decision, Plan
-from berth_scheduler.demand_ticks import Ticks, ticks_of
-from berth_scheduler.demand_trace import (
+from berth_scheduler.simulation.demand_ticks import Ticks, ticks_of
+from berth_scheduler.simulation.demand_trace import (
     OUTPUT,
     PROMPT,
     DemandTrace,
@@ -24,10 +26,8 @@ from berth_scheduler.demand_trace import (
     read_spot_trace,
     read_trace,
 )
-from berth_scheduler.replica_control import ControlPolicy
-from berth_scheduler.scalable import Scalable, scalable
-from berth_scheduler.simulated_fleet import SpotTrace
-from berth_scheduler.simulation import Scene, Simulation, compare, unreachable_windows
+from berth_scheduler.simulation.play import Scene, Simulation, compare, unreachable_windows
+from berth_scheduler.simulation.simulated_fleet import SpotTrace
 from berth_scheduler.snapshot import CapacityType, Snapshot
 from berth_scheduler.wording import number, plural
 

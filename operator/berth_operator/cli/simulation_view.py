@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from berth_operator.cli.output import Column, Page, cell
 from berth_operator.cli.plan_view import markdown_row
-from berth_scheduler.simulation import PolicyResult, Simulation
+from berth_scheduler.simulation.play import PolicyResult, Simulation
 from berth_scheduler.wording import dollars, number, plural
 
 HEADERS = ("POLICY", "WINDOWS MET", "COST", "× HINDSIGHT", "GPU-HOURS", "SCALINGS/DAY", "UTILISATION")

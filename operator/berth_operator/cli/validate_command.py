@@ -6,8 +6,16 @@ from typing import Annotated
 
 import typer
 
-from berth_cost.case_lines import CaseFlaw, NumberedCase
-from berth_cost.validation import DIMENSIONS, Comparison, Dimension, ErrorSlice, Validation, comparisons, error_slices
+from berth_cost.cases.lines import CaseFlaw, NumberedCase
+from berth_cost.cases.validation import (
+    DIMENSIONS,
+    Comparison,
+    Dimension,
+    ErrorSlice,
+    Validation,
+    comparisons,
+    error_slices,
+)
 from berth_operator.cli import options
 from berth_operator.cli.case_files import answered
 from berth_operator.cli.outcome import InputError, Outcome

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from berth_cost.validation import Comparison
+from berth_cost.cases.validation import Comparison
 
 MANY = 2000
 """Points from which on they are drawn as pixels inside the SVG: a file of a hundred thousand paths opens nowhere."""

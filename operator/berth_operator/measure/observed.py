@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from berth_cost.case import Metrics, Percentiles
+from berth_cost.cases.case import Metrics, Percentiles
 from berth_cost.rounding import significant_number
 from berth_operator.measure.load import Run
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from berth_cost.case import Load, Metrics, Percentiles
+from berth_cost.cases.case import Load, Metrics, Percentiles
 from berth_cost.rounding import significant_number
 
 

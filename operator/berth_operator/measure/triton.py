@@ -10,7 +10,7 @@ import tritonclient.grpc.aio as triton
 from google.protobuf.json_format import MessageToDict
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
-from berth_cost.case import Engine, Serving
+from berth_cost.cases.case import Engine, Serving
 
 STATED_SIZE = 1
 """Of a dimension that the model leaves open, where no input is given."""

@@ -10,9 +10,9 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any
 
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import PriceKey, PriceRow
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.rows import PriceKey, PriceRow
 from berth_operator.price_sources.source import Fetch, Fetched, SourceUnavailable, shape_of
 
 URL = "https://spot-bid-advisor.s3.amazonaws.com/spot-advisor-data.json"

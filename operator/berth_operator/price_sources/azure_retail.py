@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import Market, PriceRow, Term
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.rows import Market, PriceRow, Term
 from berth_operator.price_sources.source import Fetch, Fetched, SourceUnavailable, exact, shape_of
 
 ENDPOINT = "https://prices.azure.com/api/retail/prices"

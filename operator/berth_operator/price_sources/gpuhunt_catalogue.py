@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import InstanceShape, PriceRow
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.rows import InstanceShape, PriceRow
 from berth_operator.price_sources.source import Fetch, Fetched, SourceUnavailable, exact, gpu_name, shape_of
 
 GIB, GB = 2**30, 10**9

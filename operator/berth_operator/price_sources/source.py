@@ -11,9 +11,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.price_book import PriceBook
-from berth_cost.price_rows import InstanceShape, PriceRow
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.rows import InstanceShape, PriceRow
 
 Fetch = Callable[[str], bytes]
 """The content of a URL. Raises :class:`SourceUnavailable`."""

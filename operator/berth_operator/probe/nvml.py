@@ -10,7 +10,7 @@ from typing import Any
 
 import pynvml
 
-from berth_cost.gpu_catalogue import MIGProfile
+from berth_cost.hardware.gpu_catalogue import MIGProfile
 from berth_cost.record import Record
 
 MEGABYTE = 2**20

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.record import Record
 from berth_cost.rounding import significant_number
 from berth_operator.probe.nvml import MEGABYTE, DriverAnswers, DriverGPU

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from berth_cost.allocation import Asset, Resource, Use, allocate, base_prices, share_out, unit_prices
+from berth_cost.spending.allocation import Asset, Resource, Use, allocate, base_prices, share_out, unit_prices
 
 ONE_OF_EACH: dict[Resource, Fraction] = {"gpu": Fraction(1), "cpu": Fraction(1), "memory": Fraction(1)}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from berth_cost.availability import (
+from berth_cost.spot.availability import (
     FAILURES_PER_GPU_HOUR,
     SHARED_SHOCK,
     effective_usd_per_hour,

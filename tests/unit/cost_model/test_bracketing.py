@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from berth_cost.bracketing import TOLERANCE, last_true
+from berth_cost.performance.bracketing import TOLERANCE, last_true
 
 FUNCTIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "line": lambda x, root: x - root,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from berth_cost.carbon import CarbonIntensity, CarbonTable, UnknownIntensity
+from berth_cost.spending.carbon import CarbonIntensity, CarbonTable, UnknownIntensity
 
 TABLE = CarbonTable.load_builtin()
 

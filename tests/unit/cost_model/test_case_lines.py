@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from berth_cost.answers import answers
-from berth_cost.case import Prediction
-from berth_cost.case_lines import MOST_LINE_BYTES, CaseFlaw, NumberedCase, read_cases
-from berth_cost.gpu_catalogue import GPUCatalogue
+from berth_cost.cases.answers import answers
+from berth_cost.cases.case import Prediction
+from berth_cost.cases.lines import MOST_LINE_BYTES, CaseFlaw, NumberedCase, read_cases
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
 
 CATALOGUE = GPUCatalogue.load_builtin()
 CASE: dict[str, Any] = {
@@ -196,7 +196,7 @@ def test_numbers_beyond_the_arithmetic_stop_nobody_else(parameters: float) -> No
 
 
 def test_an_exception_inside_the_model_is_the_matter_of_its_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from berth_cost import answers as room
+    from berth_cost.cases import answers as room
 
     true = room.predict_cases
 

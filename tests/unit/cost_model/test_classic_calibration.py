@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from berth_cost.calibration import calibrated
-from berth_cost.case import Dense, Hardware, Load, MeasuredPoint, Metrics, Model, Percentiles, Serving
-from berth_cost.case_table import Calibration, NetworkCalibration, joined
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.performance import predict, sustainable_rate
-from berth_cost.roofline import overlapped
-from berth_cost.work import named_layers
+from berth_cost.cases.case import Dense, Hardware, Load, MeasuredPoint, Metrics, Model, Percentiles, Serving
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.case_table import Calibration, NetworkCalibration, joined
+from berth_cost.performance.prediction import predict, sustainable_rate
+from berth_cost.performance.roofline import overlapped
+from berth_cost.performance.work import named_layers
 from cost_cases import GPU, RESNET50, at_rates, case, open_at, scaled_gpu, table
 
 LATENCY = "latencySeconds"

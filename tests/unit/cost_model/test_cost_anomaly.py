@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from berth_cost.cost_anomaly import Anomaly, Cause, Sensitivity, Window, anomalies
+from berth_cost.spending.anomaly import Anomaly, Cause, Sensitivity, Window, anomalies
 
 DAY = 24
 WATCHED = Sensitivity(windows_per_day=DAY)

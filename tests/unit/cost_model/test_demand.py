@@ -5,9 +5,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from berth_cost.budget import budget_state, total_by_namespace
-from berth_cost.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
-from berth_cost.demand_forecast import forecast
+from berth_cost.spending.budget import budget_state, total_by_namespace
+from berth_cost.spending.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
+from berth_cost.spending.demand_forecast import forecast
 
 DAY = 24
 

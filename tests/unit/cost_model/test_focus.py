@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from berth_cost.focus import COLUMNS, Charge, FocusRow, Period, Supplier, focus_rows, violations
+from berth_cost.spending.focus import COLUMNS, Charge, FocusRow, Period, Supplier, focus_rows, violations
 
 START = datetime(2026, 2, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

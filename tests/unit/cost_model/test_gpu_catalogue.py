@@ -5,7 +5,14 @@ import datetime
 import pytest
 
 from berth_cost.document import DocumentError
-from berth_cost.gpu_catalogue import RATES, GPUCatalogue, GPUSpecification, ProductLabel, UnknownGPU, spelling_key
+from berth_cost.hardware.gpu_catalogue import (
+    RATES,
+    GPUCatalogue,
+    GPUSpecification,
+    ProductLabel,
+    UnknownGPU,
+    spelling_key,
+)
 
 GIB = 2**30
 MIB = 2**20

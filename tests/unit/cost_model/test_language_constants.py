@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from berth_cost.calibration import calibrated
-from berth_cost.case import Engine, Load, MeasuredPoint, Metrics, Percentiles
-from berth_cost.engine_constants import built_in_constants
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.language_columns import engine_keys, entry_index, gpu_generation, version_numbers
-from berth_cost.performance import predict
-from berth_cost.table import case_table, predict_cases
+from berth_cost.cases.case import Engine, Load, MeasuredPoint, Metrics, Percentiles
+from berth_cost.cases.records import case_table, predict_cases
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.engine_constants import built_in_constants
+from berth_cost.performance.language.columns import engine_keys, entry_index, gpu_generation, version_numbers
+from berth_cost.performance.prediction import predict
 from cost_cases import LLAMA_8B, case, open_at, table
 
 TTFT, TPOT = "timeToFirstTokenSeconds", "timePerOutputTokenSeconds"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from berth_cost.case import Load, Serving
-from berth_cost.engine_constants import built_in_constants
-from berth_cost.performance import predict
-from berth_cost.table import predict_cases
+from berth_cost.cases.case import Load, Serving
+from berth_cost.cases.records import predict_cases
+from berth_cost.performance.engine_constants import built_in_constants
+from berth_cost.performance.prediction import predict
 from cost_cases import GPU, RESNET50, case, table
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth_cost.case import Case, MemorySplit, Prediction
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.table import predict_cases
+from berth_cost.cases.case import Case, MemorySplit, Prediction
+from berth_cost.cases.records import predict_cases
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
 
 GPUS = GPUCatalogue.load_builtin().specifications
 LLAMA_8B = {

@@ -4,9 +4,9 @@ import datetime
 
 import pytest
 
-from berth_cost.case import Transformer
+from berth_cost.cases.case import Transformer
 from berth_cost.document import DocumentError
-from berth_cost.model_catalogue import ModelCatalogue, ModelPreset, UnknownModel, counted_parameters
+from berth_cost.performance.model_catalogue import ModelCatalogue, ModelPreset, UnknownModel, counted_parameters
 
 CATALOGUE = ModelCatalogue.load_builtin()
 TRANSFORMERS = [name for name, one in sorted(CATALOGUE.presets.items()) if one.model.transformer]

@@ -5,8 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from berth_cost.gpu_catalogue import GPUCatalogue
-from berth_cost.offers import (
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue
+from berth_cost.prices.book import PriceBook
+from berth_cost.prices.diff import price_diff
+from berth_cost.prices.offers import (
     AgeLimits,
     OfferFilter,
     cheapest,
@@ -17,8 +19,6 @@ from berth_cost.offers import (
     tflop_units,
     usable,
 )
-from berth_cost.price_book import PriceBook
-from berth_cost.price_diff import price_diff
 
 TODAY = datetime.date(2026, 11, 21)
 LIMITS = AgeLimits(TODAY, old_after=180, refused_after=730)

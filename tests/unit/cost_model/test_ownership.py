@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import pyxirr
 
-from berth_cost.carbon import CarbonTable
 from berth_cost.ownership.cash_flow import NoRate, capital_recovery, internal_rate
 from berth_cost.ownership.comparison import Comparison, OptionResult, compare
 from berth_cost.ownership.scenario import Scenario
-from berth_cost.price_book import PriceBook
+from berth_cost.prices.book import PriceBook
+from berth_cost.spending.carbon import CarbonTable
 from reference_scenarios import reference, same, scenario
 
 

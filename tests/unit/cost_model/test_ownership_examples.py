@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_cost.carbon import CarbonTable
 from berth_cost.ownership.bill import node_usd_per_hour
 from berth_cost.ownership.comparison import Comparison, OptionResult, compare
 from berth_cost.ownership.pricing import ScenarioError
 from berth_cost.ownership.scenario import NodeRate, Scenario
-from berth_cost.price_book import PriceBook
+from berth_cost.prices.book import PriceBook
+from berth_cost.spending.carbon import CarbonTable
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "cost"
 Change = Callable[[dict[str, Any]], object]

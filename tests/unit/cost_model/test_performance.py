@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from berth_cost.calibration import calibrated
-from berth_cost.case import Dense, Load, MeasuredPoint, Metrics, Model, Percentiles, Serving
-from berth_cost.engine_constants import built_in_constants
-from berth_cost.performance import predict, sustainable_rate
-from berth_cost.table import CaseError, predict_cases
+from berth_cost.cases.case import Dense, Load, MeasuredPoint, Metrics, Model, Percentiles, Serving
+from berth_cost.cases.records import CaseError, predict_cases
+from berth_cost.performance.calibration import calibrated
+from berth_cost.performance.engine_constants import built_in_constants
+from berth_cost.performance.prediction import predict, sustainable_rate
 from cost_cases import GPU, LLAMA_8B, MIXTURE, RESNET50, at_rates, case, open_at, scaled_gpu, table
 
 TTFT, TPOT, E2E, LATENCY = (

@@ -5,10 +5,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from berth_cost.case import Precision
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.cases.case import Precision
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.hardware.precision import PrecisionRules, Refusal, number_format, support_table, supported
 from berth_cost.number_format import FORMATS
-from berth_cost.precision import PrecisionRules, Refusal, number_format, support_table, supported
 
 PRECISIONS = get_args(Precision)
 BACKENDS = ("onnxruntime", "tensorrt", "pytorch", "python", "vllm", "tensorrtllm")

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from berth_cost.price_age import PriceAge
-from berth_cost.price_book import Price
+from berth_cost.prices.age import PriceAge
+from berth_cost.prices.book import Price
 
 LISTED = Price(usd_per_node_hour=Decimal("55.04"), source="a list", date=date(2025, 1, 1))
 

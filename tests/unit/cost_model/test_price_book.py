@@ -10,9 +10,9 @@ from fractions import Fraction
 import pytest
 
 from berth_cost.document import DocumentError, read_built_in
-from berth_cost.gpu_catalogue import GPUCatalogue, UnknownGPU
-from berth_cost.price_book import InstanceShape, Price, PriceBook, PriceKey, PriceMissing, PriceRow, _built_in
-from berth_cost.price_traps import suspicion
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, UnknownGPU
+from berth_cost.prices.book import InstanceShape, Price, PriceBook, PriceKey, PriceMissing, PriceRow, _built_in
+from berth_cost.prices.traps import suspicion
 
 LARGE = ("aws", "azure", "gcp")
 

@@ -6,8 +6,8 @@ from fractions import Fraction
 import pytest
 
 from berth_cost.document import DocumentError, Flaw, parse_yaml_with_lines
-from berth_cost.price_book import Price, PriceBook, PriceFlag, PriceMissing
-from berth_cost.price_rows import csv_document
+from berth_cost.prices.book import Price, PriceBook, PriceFlag, PriceMissing
+from berth_cost.prices.rows import csv_document
 
 SOURCES = {"feed": {"title": "a feed", "date": datetime.date(2026, 10, 1)}}
 H100_NODE = {"cloud": "acme", "instanceType": "h8", "gpu": "H100-SXM-80GB", "gpuCount": 8}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from berth_cost.percentiles import Jitter, Latency, Residual, Wait
-from berth_cost.queueing import mean_wait, natural_batch, overflow_wait, waiting_probability
+from berth_cost.performance.percentiles import Jitter, Latency, Residual, Wait
+from berth_cost.performance.queueing import mean_wait, natural_batch, overflow_wait, waiting_probability
 
 
 def column(*values: float) -> np.ndarray:

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from berth_cost.spot_comparison import POLICY_NAMES, other_days_fit, replay_policies
-from berth_cost.spot_hazard import FEATURES, HazardSample, built_in_fit, fit_hazard, hazards_of
-from berth_cost.spot_learned import LearnedPolicy
-from berth_cost.spot_policy import FIXED_POLICIES, clairvoyant, filled
-from berth_cost.spot_replay import Order, ReplayRules, Standing, replay, tick_rows
-from berth_cost.spot_survival import Spreads
-from berth_cost.spot_trace import SpotTrace
+from berth_cost.spot.comparison import POLICY_NAMES, other_days_fit, replay_policies
+from berth_cost.spot.hazard import FEATURES, HazardSample, built_in_fit, fit_hazard, hazards_of
+from berth_cost.spot.learned import LearnedPolicy
+from berth_cost.spot.policy import FIXED_POLICIES, clairvoyant, filled
+from berth_cost.spot.replay import Order, ReplayRules, Standing, replay, tick_rows
+from berth_cost.spot.survival import Spreads
+from berth_cost.spot.trace import SpotTrace
 
 FIXED = {policy.name: policy for policy in FIXED_POLICIES}
 

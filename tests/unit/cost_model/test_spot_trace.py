@@ -3,7 +3,7 @@
 import pytest
 
 from berth_cost.document import DocumentError
-from berth_cost.spot_trace import read_spot_trace, region_of, write_spot_trace
+from berth_cost.spot.trace import read_spot_trace, region_of, write_spot_trace
 
 HEADER = "trace_id,tick_start,tick_end,nodes_available\n"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from berth_cost.case import Case, Prediction
-from berth_cost.validation import DIMENSIONS, comparisons, error_slices, error_statistics
+from berth_cost.cases.case import Case, Prediction
+from berth_cost.cases.validation import DIMENSIONS, comparisons, error_slices, error_statistics
 
 
 def statistics(observed: list[float], predicted: list[float], width: float = 1.5) -> Any:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from berth_cost.case import Dense, Model
-from berth_cost.work import dense_work, transformer_work
+from berth_cost.cases.case import Dense, Model
+from berth_cost.performance.work import dense_work, transformer_work
 from cost_cases import LATENT, LLAMA_8B, MIXTURE, RESNET50, case, table
 
 

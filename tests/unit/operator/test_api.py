@@ -8,7 +8,7 @@ import yaml
 
 import api_cases
 from api_cases import Case, merge_patch
-from berth_cost.model_catalogue import ModelCatalogue, ModelPreset
+from berth_cost.performance.model_catalogue import ModelCatalogue, ModelPreset
 from berth_operator.api.crd import DEFINITIONS
 from berth_operator.api.v1alpha1 import (
     Backend,

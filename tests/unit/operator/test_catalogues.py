@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from berth_cost.document import DocumentError
-from berth_cost.gpu_catalogue import GPUSpecification
-from berth_cost.price_book import Price
+from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.prices.book import Price
 from berth_operator.catalogues import Catalogues
 
 PRICES = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from berth_cost.focus import COLUMNS, FocusRow, violations
+from berth_cost.spending.focus import COLUMNS, FocusRow, violations
 from berth_operator.cli import run
 
 AT = ("--at", "2026-11-21T08:00:00Z")

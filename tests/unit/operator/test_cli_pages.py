@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from berth_cost.case import Parts, Prediction
-from berth_cost.price_book import Price
+from berth_cost.cases.case import Parts, Prediction
+from berth_cost.prices.book import Price
 from berth_operator.cli.comparison import compare
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation

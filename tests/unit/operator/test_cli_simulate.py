@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from berth_operator.cli import run
-from berth_scheduler.simulation import Simulation
+from berth_scheduler.simulation.play import Simulation
 from kubernetes_objects import claim, pool, workload
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_cost.validation import Validation
+from berth_cost.cases.validation import Validation
 from berth_operator.cli import run
 
 Berth = Callable[..., tuple[int, str, str]]

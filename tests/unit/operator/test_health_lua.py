@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from lupa import lua51
 
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
-from berth_cost.price_book import Price
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.prices.book import Price
 from berth_operator.api.conditions import Reason
 from berth_operator.pool_report import Held, pool_status
 from berth_operator.report import Obstacle, Progress, workload_status

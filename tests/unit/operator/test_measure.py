@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from berth_cost.case import Case
+from berth_cost.cases.case import Case
 from berth_operator.cli import run
 from berth_operator.measure.load import Bounds, NothingMeasured, OfferedLoad, Run, Sample, TooManyErrors, gaps, measure
 from berth_operator.measure.observed import mean_tokens, observed_classic, observed_language, percentiles

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from berth_cost.case import Engine
+from berth_cost.cases.case import Engine
 from berth_operator.catalogues import Catalogues
 from berth_operator.gather import gather
 from berth_operator.measurements import MOST_RUNS, read_measurements, referred_to

@@ -8,7 +8,7 @@ import pytest
 
 from berth_operator.catalogues import Catalogues
 from berth_operator.pool_report import Held, pool_status
-from berth_operator.supply import pools_of
+from berth_operator.supply.pools import pools_of
 from berth_operator.world import World
 from berth_scheduler.snapshot import CapacityType, Pool
 from kubernetes_objects import node, pool

@@ -5,7 +5,7 @@ from typing import Any
 
 from berth_operator.catalogues import Catalogues
 from berth_operator.pool_report import Held, pool_status
-from berth_operator.supply import pools_of
+from berth_operator.supply.pools import pools_of
 from berth_operator.world import World
 from berth_scheduler.snapshot import Policy
 from kubernetes_objects import pool

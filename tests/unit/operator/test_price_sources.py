@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from berth_cost.price_book import Price, PriceBook, PriceFlag, PriceMissing
+from berth_cost.prices.book import Price, PriceBook, PriceFlag, PriceMissing
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.price_refresh import https_get, refresh, source_named

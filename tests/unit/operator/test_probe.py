@@ -9,21 +9,21 @@ import pytest
 import yaml
 
 import recorded_nvml
-from berth_cost.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_operator import kinds
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli import probe_command, run
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.probe_command import annotation
-from berth_operator.gpu_annotation import annotated, preferred, weakest
 from berth_operator.labels import GPU_SPECIFICATION
-from berth_operator.node_labels import Garbled
 from berth_operator.probe import rates
 from berth_operator.probe.nvml import ask_driver
 from berth_operator.probe.rates import AchievedRate, NoLibrary, achieved_rates
 from berth_operator.probe.specification import Probe, probed
 from berth_operator.projection import project
-from berth_operator.supply import pools_of
+from berth_operator.supply.gpu_annotation import annotated, preferred, weakest
+from berth_operator.supply.node_labels import Garbled
+from berth_operator.supply.pools import pools_of
 from berth_operator.world import World
 from berth_scheduler.snapshot import Pool
 from kubernetes_objects import node, pool

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import render_stories
-from berth_cost.price_book import Price
+from berth_cost.prices.book import Price
 from berth_operator import labels
 from berth_operator.render import Rendered
 from berth_scheduler.snapshot import CapacityType, PodResources, Toleration

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
 from berth_operator.api.conditions import Reason
 from berth_operator.labels import MANAGED_BY, MANAGER, REPLICAS_MANAGER, REVISION, WORKLOAD
 from berth_operator.mirror import Entry

@@ -8,7 +8,7 @@ import pytest
 
 import fleet
 from berth_operator.catalogues import Catalogues
-from berth_operator.supply import pools_of
+from berth_operator.supply.pools import pools_of
 from berth_operator.world import World
 from berth_scheduler.snapshot import CapacityType, Policy, Pool, Toleration
 from kubernetes_objects import node, pod, pool

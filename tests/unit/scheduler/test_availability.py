@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from berth_cost.availability import enough_stand, unavailability
+from berth_cost.spot.availability import enough_stand, unavailability
 from berth_scheduler.crew import away
 from berth_scheduler.decision import Constraint, Decision
 from berth_scheduler.explain import explain

@@ -2,7 +2,7 @@
 
 import pytest
 
-from berth_cost.carbon import Site
+from berth_cost.spending.carbon import Site
 from berth_scheduler.decision import Constraint, Decision
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan

@@ -5,8 +5,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from berth_cost import performance
-from berth_cost.performance import sustainable_rate as answer
+from berth_cost.performance import prediction as performance
+from berth_cost.performance.prediction import sustainable_rate as answer
 from berth_scheduler.candidates import queue_delay_microseconds
 from berth_scheduler.decision import Constraint
 from berth_scheduler.plan import plan

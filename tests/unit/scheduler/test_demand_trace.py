@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from berth_scheduler.demand_ticks import Ticks, ticks_of
-from berth_scheduler.demand_trace import TraceError, holes, read_spot_trace, read_trace
+from berth_scheduler.simulation.demand_ticks import Ticks, ticks_of
+from berth_scheduler.simulation.demand_trace import TraceError, holes, read_spot_trace, read_trace
 
 HEAD = "t_s,requests_per_min\n"
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from berth_cost.case import MemorySplit, Parts
+from berth_cost.cases.case import MemorySplit, Parts
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Problem, Quality, QualityObjective, Variant

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from berth_cost.carbon import Site
-from berth_cost.case import Prediction
+from berth_cost.cases.case import Prediction
+from berth_cost.spending.carbon import Site
 from berth_scheduler.footprint import footprint_of
 from berth_scheduler.snapshot import (
     Berth,

@@ -6,12 +6,12 @@ import random
 import numpy as np
 import pytest
 
-from berth_scheduler.berth_spread import BerthSupply
-from berth_scheduler.demand_ticks import Ticks
-from berth_scheduler.hindsight import hindsight
-from berth_scheduler.replica_control import ControlPolicy
-from berth_scheduler.scaling_policy import Autoscaler, Controlled
-from berth_scheduler.simulation import Scene, play
+from berth_scheduler.control.berth_spread import BerthSupply
+from berth_scheduler.control.replica_control import ControlPolicy
+from berth_scheduler.simulation.demand_ticks import Ticks
+from berth_scheduler.simulation.hindsight import hindsight
+from berth_scheduler.simulation.play import Scene, play
+from berth_scheduler.simulation.scaling_policy import Autoscaler, Controlled
 from berth_scheduler.snapshot import SpotPolicy
 
 BERTH = (BerthSupply("pool", False, 60.0, 9),)

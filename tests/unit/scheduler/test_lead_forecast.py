@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from berth_scheduler.lead_forecast import DAY_SECONDS, STEP_SECONDS, DayProfile, Forecast, observe
+from berth_scheduler.control.lead_forecast import DAY_SECONDS, STEP_SECONDS, DayProfile, Forecast, observe
 
 LEAD = 240.0
 

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from berth_cost.price_book import Price
+from berth_cost.prices.book import Price
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import CapacityType, Placement, Policy

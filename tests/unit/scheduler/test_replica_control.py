@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from berth_scheduler.berth_spread import BerthSupply, price_order, spares, spread, steady_count
-from berth_scheduler.replica_control import (
+from berth_scheduler.control.berth_spread import BerthSupply, price_order, spares, spread, steady_count
+from berth_scheduler.control.replica_control import (
     HELD,
     Control,
     ControlPolicy,

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from berth_scheduler.berth_spread import BerthSupply
-from berth_scheduler.demand_ticks import Ticks, ticks_of
-from berth_scheduler.demand_trace import read_trace
-from berth_scheduler.replica_control import ControlPolicy
-from berth_scheduler.scaling_policy import Autoscaler, Controlled, Observation, Static
-from berth_scheduler.simulated_fleet import SpotTrace
-from berth_scheduler.simulation import Scene, compare, peak_replicas, play, unreachable_windows
+from berth_scheduler.control.berth_spread import BerthSupply
+from berth_scheduler.control.replica_control import ControlPolicy
+from berth_scheduler.simulation.demand_ticks import Ticks, ticks_of
+from berth_scheduler.simulation.demand_trace import read_trace
+from berth_scheduler.simulation.play import Scene, compare, peak_replicas, play, unreachable_windows
+from berth_scheduler.simulation.scaling_policy import Autoscaler, Controlled, Observation, Static
+from berth_scheduler.simulation.simulated_fleet import SpotTrace
 from berth_scheduler.snapshot import SpotPolicy
 
 PLAIN = BerthSupply("plain", False, 2.0, 40)

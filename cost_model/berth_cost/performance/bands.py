@@ -1,0 +1,113 @@
+"""The 90 % band: how far observations lay from predictions, by metric and engine, and what widens or narrows it.
+
+The edges are empirical: the 5th and 95th percentile of observed over predicted on the measured cases, left as factors.
+A GPU whose numbers have no second source and a network with estimated sizes widen it; calibration narrows it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from berth_cost.performance.case_table import Calibration, CaseTable, Floats, Integers, LoadKind
+from berth_cost.performance.engine_constants import Constants, engine_names
+from berth_cost.performance.fitted_constants import GENERAL, BandEdges, FittedConstants
+
+RECALLED_WIDENING = 0.10
+"""Added to both edges, in logs, where a number of the GPU that the model reads has no second source."""
+ESTIMATED_WIDENING = 0.05
+"""The same where the activations or inputs of a classic network are estimates: most networks that the edges come from
+are such, so that little is left to add."""
+UNMEASURED_WIDENING = 0.20
+"""The same of classic networks on a GPU that no measurement entered the constants of: left out of the fit, GPUs were
+off by 2 to 40 % on average."""
+
+NORMAL_EDGE = 1.6448536269514722
+"""Standard deviations from the middle of a normal distribution to the edge of its central 90 %."""
+TAIL_DEVIATION = 0.10
+"""What a high percentile strays from its mean, beside what the mean strays; in logs."""
+
+GROUPS = {
+    "timePerOutputTokenSeconds": "service",
+    "timeToFirstTokenSeconds": "first_token",
+    "endToEndSeconds": "service",
+    "latencySeconds": "service",
+}
+"""Calibration group by metric: runs correct times, and leave memory and power as they are."""
+
+
+def band_edges(
+    constants: Constants, table: CaseTable, metric: str, statistic: str, widening: Floats
+) -> tuple[Floats, Floats]:
+    """(low, high) factors on the point, shapes (n,): of ``metric.statistic`` where the constants tell it apart, else of
+    ``metric``; of the row's engine where it was seen, else of the general prior. ``widening`` in logs. All rows are
+    models of one kind."""
+    bands = constants_of_kind(constants, table).bands
+    by_slice = bands.get(f"{metric}.{statistic}", bands[metric])
+    known = [_edges_of(by_slice, name, load, kind) for name, load, kind in _slices(constants, table)]
+    index = (table.engine_index * len(LoadKind) + table.load_kind) * 2 + _has_experts(table)
+    low = np.log(np.array([one.low for one in known]))[index] - widening
+    high = np.log(np.array([one.high for one in known]))[index] + widening
+    if table.calibration is not None and metric in GROUPS:
+        low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, low, high)
+        low, high = _of_networks(constants, table.calibration, statistic, low, high)
+    return np.exp(low), np.exp(high)
+
+
+def _slices(constants: Constants, table: CaseTable) -> list[tuple[str, str, str]]:
+    """All combinations of engine, load and kind of model, in the order of the index into them."""
+    loads = [kind.name.lower() for kind in LoadKind]
+    names = engine_names(constants, table)
+    return [(name, load, kind) for name in names for load in loads for kind in ("dense", "moe")]
+
+
+def _edges_of(by_slice: Mapping[str, BandEdges], engine: str, load: str, kind: str) -> BandEdges:
+    """Of the narrowest slice that has edges."""
+    for name in (f"{engine}/{load}/{kind}", f"{engine}/{load}", engine):
+        if name in by_slice:
+            return by_slice[name]
+    return by_slice[GENERAL]
+
+
+def _has_experts(table: CaseTable) -> Integers:
+    experts = [model.transformer is not None and model.transformer.experts is not None for model in table.models]
+    return np.array(experts, dtype=np.int64)[table.model_index]
+
+
+def _of_language_runs(
+    calibration: Calibration, group: str, statistic: str, low: Floats, high: Floats
+) -> tuple[Floats, Floats]:
+    """The log edges, of language models with runs by what these leave open; never wider than without."""
+    if calibration.deviation is None:
+        return low, high
+    tail = TAIL_DEVIATION if statistic in ("p90", "p95", "p99") else 0.0
+    width = NORMAL_EDGE * np.hypot(calibration.deviation[group], tail)
+    told = np.isfinite(width)
+    return np.where(told, np.maximum(-width, low), low), np.where(told, np.minimum(width, high), high)
+
+
+def _of_networks(
+    constants: Constants, calibration: Calibration, statistic: str, low: Floats, high: Floats
+) -> tuple[Floats, Floats]:
+    """The log edges, of classic networks with runs by what their own regression leaves open: never more than without
+    runs, where the network's size is known."""
+    if calibration.network is None:
+        return low, high
+    prior = constants.classic.calibration
+    tail = prior.tail if statistic in ("p90", "p95", "p99") else 0.0
+    width = prior.quantile * np.hypot(calibration.network.deviation, tail)
+    width = np.where(calibration.assumed_size, width, np.minimum(width, np.maximum(-low, high)))
+    told = np.isfinite(calibration.network.deviation)
+    return np.where(told, -width, low), np.where(told, width, high)
+
+
+def constants_of_kind(constants: Constants, table: CaseTable) -> FittedConstants:
+    """Those of the kind of model that all rows of ``table`` are."""
+    language = table.models[table.model_index[0]].transformer is not None
+    return constants.language if language else constants.classic
+
+
+def calibration_factor(table: CaseTable, metric: str) -> Floats:
+    """What measured runs multiply the metric's time by, shape (n,); 1 without any."""
+    if table.calibration is None:
+        return np.ones(len(table))
+    return np.exp(table.calibration.log_factor[GROUPS[metric]])

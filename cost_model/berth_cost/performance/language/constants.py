@@ -1,0 +1,92 @@
+"""Constants of engines that serve language models: ``data/language_constants.yaml``."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from berth_cost.performance.fitted_constants import FittedConstants, Seconds, Share
+from berth_cost.record import Record
+
+
+class LanguageConstants(Record):
+    """Of an engine that serves language models by continuous batching."""
+
+    compute_efficiency: Share
+    """Share of the peak rate that large matrix products reach."""
+    memory_efficiency: Share
+    """Share of the memory bandwidth that streaming weights and cache reaches."""
+    attention_efficiency: Share
+    """Share of the memory bandwidth that reading the cache reaches."""
+    attention_compute_efficiency: Share
+    """Share of the 16-bit peak rate that attention reaches."""
+    expert_efficiency: Share
+    """Of streaming the weights of experts, relative to ``memory_efficiency``."""
+    expert_compute_efficiency: Share
+    """Of the matrix products of experts, relative to ``compute_efficiency``."""
+    expert_overhead_seconds: Seconds
+    """Per expert and layer that a step touches."""
+    ramp_tokens: Annotated[float, Field(ge=0)]
+    """Tokens of a step at which matrix products run at half of that efficiency."""
+    layer_overhead_seconds: Seconds
+    """Launches and synchronisation, per layer and step."""
+    step_overhead_seconds: Seconds
+    """Scheduling and sampling, per step."""
+    sequence_overhead_seconds: Seconds
+    """Per running sequence and step."""
+    expert_layer_overhead_seconds: Seconds
+    """Routing and dispatch, per layer with experts and step, beside ``layer_overhead_seconds``."""
+    quantized_layer_overhead_seconds: Seconds
+    """The same again where activations are quantised on the fly (8-bit and 4-bit computing), per layer and step."""
+    quantized_expert_overhead_seconds: Seconds
+    """As ``quantized_layer_overhead_seconds``, per layer with experts."""
+    prompt_layer_overhead_seconds: Seconds
+    """The same again in a step that carries prompts: its shape is not one that launches were recorded for."""
+    request_overhead_seconds: Seconds
+    """HTTP, tokeniser and admission, once a request."""
+    lookahead_steps: Annotated[float, Field(ge=0)]
+    """Steps that are scheduled before a request is admitted, beside the one that runs."""
+    tokens_per_step: Annotated[float, Field(ge=1)] = 1.0
+    """Of a sequence: above 1 where the engine decodes speculatively."""
+    reused_prefix_tokens: Annotated[float, Field(ge=0)]
+    """Of a prompt, what the prefix cache holds on average where a replay at a constant rate does not say."""
+    quantized_cache_bytes: Annotated[float, Field(gt=0)]
+    """Of a cached number where the weights have 8 or 4 bits and computing too."""
+    cohort_share: Annotated[float, Field(ge=0, le=2)]
+    """Of a closed load: how much of the time to prefill all prompts at once the mean request waits for."""
+    maximum_batch_size: Annotated[int, Field(ge=1)]
+    """The engine's default."""
+    maximum_batched_tokens: Annotated[int, Field(ge=1)]
+    """The engine's default."""
+    memory_share: Share
+    """Of the GPU's memory that the engine takes by default."""
+    reserved_memory_bytes: Annotated[float, Field(ge=0)]
+    """CUDA context, graphs, workspaces."""
+    reserves_memory: bool = False
+    """Whether the engine takes all of that share at start, for a cache that later requests find there."""
+    output_reservation: Annotated[float, Field(ge=0, le=1)]
+    """Share of the output length whose cache a request holds on average (or must have to be admitted)."""
+
+
+class LinkConstants(Record):
+    """Of the links between the GPUs of a replica."""
+
+    latency_seconds: Seconds
+    """Of one all-reduce, per doubling of GPUs."""
+    efficiency: Share
+
+
+class LanguageJitter(Record):
+    """Coefficients of variation of times that do not come from queueing."""
+
+    service: Share
+    """Of a step, averaged over a request."""
+    first_token: Share
+    output_length: Annotated[float, Field(ge=0)]
+
+
+class LanguageSet(FittedConstants):
+    """The whole file."""
+
+    engines: dict[str, LanguageConstants]
+    links: dict[str, LinkConstants]
+    jitter: LanguageJitter

@@ -1,0 +1,1 @@
+"""What was spent and will be: allocation, FOCUS rows, budgets, anomalies, forecasts, commitments, carbon."""

@@ -1,0 +1,1 @@
+"""Supply: GPUPools, nodes and their labels become the pools of a snapshot, priced."""

@@ -1,0 +1,1 @@
+"""Replica control: how many replicas, in which berths, by what is measured now."""
