@@ -71,5 +71,5 @@ verify: lint ## lint, a second type checker, and whether generated files are cur
 lock: ## pin every dependency anew, with hashes (needs uv on PATH)
 	$(LOCK) pyproject.toml -o requirements/runtime.txt
 	$(LOCK) requirements/build.in -o requirements/build.txt
-	$(LOCK) pyproject.toml --group dev requirements/build.in -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra plots --group dev requirements/build.in -o requirements/dev.txt
 	for tools in go triton artefacts; do $(LOCK) --no-deps requirements/$$tools.in -o requirements/$$tools.txt || exit 1; done

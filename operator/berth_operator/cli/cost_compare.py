@@ -12,7 +12,7 @@ from berth_cost.ownership.sensitivity import MOST_DRAWS
 from berth_cost.spending.carbon import CarbonTable
 from berth_operator.cli import options
 from berth_operator.cli.cost_compare_view import cost_comparison_markdown, show_cost_comparison
-from berth_operator.cli.outcome import InputError, Outcome
+from berth_operator.cli.outcome import NO_PLOTS, InputError, Outcome
 from berth_operator.cli.output import Format, Output, note, progress
 from berth_operator.cli.scenario_file import NoPlacement, ScenarioFile, sized
 from berth_operator.cli.sources import load_settings, now
@@ -85,8 +85,10 @@ def _against(scenario: Scenario, baseline: str | None) -> Scenario:
 
 
 def _write_plots(result: Comparison, folder: Path) -> None:
-    from berth_operator.cli.cost_plots import write_plots  # noqa: PLC0415 — a second of imports, only for plots
-
+    try:
+        from berth_operator.cli.cost_plots import write_plots  # noqa: PLC0415 — a second of imports, only for plots
+    except ImportError as error:
+        raise InputError(f"--plots {folder}: {NO_PLOTS}") from error
     try:
         written = write_plots(result, folder)
     except OSError as error:

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+NO_PLOTS = "pictures need matplotlib, which is not installed: pip install 'berthmaster[plots]'"
+
 
 class Outcome(IntEnum):
     """Exit codes of every command."""

@@ -18,7 +18,7 @@ from berth_cost.cases.validation import (
 )
 from berth_operator.cli import options
 from berth_operator.cli.case_files import answered
-from berth_operator.cli.outcome import InputError, Outcome
+from berth_operator.cli.outcome import NO_PLOTS, InputError, Outcome
 from berth_operator.cli.output import Column, Format, Output, Page, cell, note, progress, unbroken
 from berth_operator.cli.plan_view import markdown_row
 from berth_operator.cli.predict_command import Cases
@@ -110,8 +110,10 @@ def validate(
 
 
 def _draw(found: list[Comparison], folder: Path) -> None:
-    from berth_operator.cli.validation_plots import draw  # noqa: PLC0415 — a second of imports that tables do not need
-
+    try:
+        from berth_operator.cli.validation_plots import draw  # noqa: PLC0415 — a second of imports, only for plots
+    except ImportError as error:
+        raise InputError(f"--plots {folder}: {NO_PLOTS}") from error
     try:
         with progress("drawing"):
             drawn = draw(found, folder)

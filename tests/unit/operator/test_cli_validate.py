@@ -1,6 +1,7 @@
 """``berth validate``: error tables and plots of cases in which something was observed."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,11 @@ def test_plots_are_one_svg_a_metric_and_equal_bytes_for_equal_input(berth: Berth
 def test_a_folder_that_cannot_be_written_is_an_error(berth: Berth, file: Path) -> None:
     code, _, err = berth("validate", file, "--plots", file)
     assert code == 1 and "--plots" in err
+
+
+def test_plots_without_matplotlib_say_what_to_install(
+    berth: Berth, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "berth_operator.cli.validation_plots", None)
+    code, _, err = berth("validate", file, "--plots", tmp_path)
+    assert code == 1 and "pip install 'berthmaster[plots]'" in " ".join(err.split())
