@@ -54,6 +54,8 @@ def bare(plane: ControlPlane) -> Iterator[Api]:
         if release.exists(name):
             release.uninstall(name)
     for each in crds(api):
+        # The API server tries once to delete the objects of a CRD: while their storage opens, that fails for good.
+        diagnosis.wait_until(lambda kind=each: readable(api, kind), api, what=f"the storage of {each}")
         api.delete(f"{CRDS}/{each}")
     logs = [plane.log("kube-apiserver"), plane.log("kube-controller-manager")]
     diagnosis.wait_until(lambda: not crds(api), api, logs, timeout_seconds=60, what="the end of the CRDs")
@@ -64,6 +66,12 @@ def crds(api: Api) -> dict[str, str]:
     found = api.items(CRDS)
     ours = [each["metadata"] for each in found if each["spec"]["group"] == "berthmaster.dev"]
     return {each["name"]: each["uid"] for each in ours}
+
+
+def readable(api: Api, crd: str) -> bool:
+    """Whether the objects of the CRD can be listed: their storage is opened when they are first asked for."""
+    plural, _, group = crd.partition(".")
+    return isinstance(api.items(f"/apis/{group}/v1alpha1/{plural}"), list)
 
 
 @pytest.mark.parametrize("name", chart_stories.NAMES)
