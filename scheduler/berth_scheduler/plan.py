@@ -111,4 +111,5 @@ def _predictions(found: Survey, fleet: FleetPlan) -> dict[int, Prediction]:
         return {}
     rows, rates = np.array([row for _, row, _ in asked]), np.array([rate for _, _, rate in asked])
     table = found.sizing.predict(rows, rates)
-    return {index: table.row(place, found.workloads[index].key) for place, (index, _, _) in enumerate(asked)}
+    records = table.records(found.workloads[index].key for index, _, _ in asked)
+    return {index: record for (index, _, _), record in zip(asked, records, strict=True)}

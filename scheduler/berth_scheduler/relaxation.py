@@ -5,7 +5,7 @@ something, and only if the changed workload then finds room beside all others.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import numpy as np
@@ -30,8 +30,12 @@ LATENCY_SLACK = 1.01
 TOO_SLOW = 4.0
 """A row whose lone request misses by this many times what the best row's does is not the best at any rate either."""
 
+LEADERS = 8
+"""Rows asked about first for each question; few others can then be better."""
+
 Result = tuple[Berth, ...]
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,29 +105,77 @@ def _with_best_latency(found: Survey, unplaced: Sequence[int]) -> list[WhatIf]:
     Of all rows that fit, the one whose worst objective is missed by the smallest factor; only the objectives that it
     misses are changed.
     """
-    fitting = {index: _rows_that_fit(found, index) for index in unplaced}
-    blocks = [
-        (index, rows, found.workloads[index].traffic.requests_per_second / count)
-        for index, rows in fitting.items()
+    asked = [
+        _Asked(index, rows, missed_by, found.workloads[index].traffic.requests_per_second / count)
+        for index, (rows, missed_by) in ((index, _rows_that_fit(found, index)) for index in unplaced)
         for count in _replica_counts(found.workloads[index])
         if len(rows) and found.workloads[index].latency
     ]
-    if not blocks:
-        return []
-    rates = np.concatenate([np.full(len(rows), rate) for _, rows, rate in blocks])
-    predicted = found.sizing.predict(np.concatenate([rows for _, rows, _ in blocks]), rates)
-    start, what_ifs = 0, {}
-    for index, rows, _ in blocks:
-        mine = slice(start, start + len(rows))
-        start += len(rows)
-        workload = found.workloads[index]
-        edges = {
-            ask: predicted.high[model_metric(workload, ask.metric)][ask.statistic][mine] for ask in workload.latency
-        }
-        relaxed = _relaxed_latency(workload, edges)
+    leaders = [one.leaders() for one in asked]
+    leading = _best_rows(found, asked, leaders)
+    others = [one.contenders(best.missed_by) for one, best in zip(asked, leading, strict=True)]
+    following = _best_rows(found, asked, others)
+    what_ifs = {}
+    for one, *bests in zip(asked, leading, following, strict=True):
+        best = min(bests, key=lambda each: (each.missed_by, each.row))
+        relaxed = _relaxed_latency(found.workloads[one.index], best)
         if relaxed is not None:
-            what_ifs[index, relaxed] = _what_if_slower(index, workload, relaxed)
+            what_ifs[one.index, relaxed] = _what_if_slower(one.index, found.workloads[one.index], relaxed)
     return list(what_ifs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which row of a workload is the best at one rate per replica? ``missed_by``: the factor by which each one's lone
+    request misses an objective, which no rate makes smaller; shapes (rows,), smallest first."""
+
+    index: int
+    rows: Integers
+    missed_by: Floats
+    requests_per_second: float
+
+    def leaders(self) -> Integers:
+        return self.rows[:LEADERS]
+
+    def contenders(self, best: float) -> Integers:
+        """The rows behind the leaders that could still be as good as the best of them."""
+        return self.rows[LEADERS:][self.missed_by[LEADERS:] <= best]
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The row whose worst objective is missed by the smallest factor, with the upper edge of each, seconds."""
+
+    row: int = -1
+    missed_by: float = np.inf
+    edges: Mapping[LatencyObjective, float] = field(default_factory=dict)
+
+
+def _best_rows(found: Survey, asked: Sequence[_Asked], rows: Sequence[Integers]) -> list[_Best]:
+    """Of each question the best of the rows given for it; factor inf where no row carries the rate at all."""
+    if not sum(map(len, rows)):
+        return [_Best() for _ in asked]
+    rates = np.concatenate([np.full(len(mine), one.requests_per_second) for one, mine in zip(asked, rows, strict=True)])
+    predicted = found.sizing.predict(np.concatenate(list(rows)), rates)
+    start, bests = 0, []
+    for one, mine in zip(asked, rows, strict=True):
+        block = slice(start, start + len(mine))
+        start += len(mine)
+        workload = found.workloads[one.index]
+        edges = {
+            ask: predicted.high[model_metric(workload, ask.metric)][ask.statistic][block] for ask in workload.latency
+        }
+        bests.append(_best_of(mine, edges))
+    return bests
+
+
+def _best_of(rows: Integers, edges: Mapping[LatencyObjective, Floats]) -> _Best:
+    if not len(rows):
+        return _Best()
+    ratios = np.array([edge / ask.limit_seconds for ask, edge in edges.items()])
+    worst = np.where(np.isnan(ratios).any(axis=0), np.inf, ratios.max(axis=0))
+    place = int(np.lexsort((rows, worst))[0])
+    return _Best(int(rows[place]), float(worst[place]), {ask: float(edge[place]) for ask, edge in edges.items()})
 
 
 def _replica_counts(workload: Workload) -> list[int]:
@@ -139,8 +191,9 @@ def _what_if_slower(index: int, workload: Workload, relaxed: tuple[LatencyObject
     return _what_if(index, Constraint.LATENCY, workload, lambda _berths, _usd: text, latency=relaxed)
 
 
-def _rows_that_fit(found: Survey, index: int) -> Integers:
-    """Rows of the workload's lots that only speed rejects, without those that are far slower than the fastest."""
+def _rows_that_fit(found: Survey, index: int) -> tuple[Integers, Floats]:
+    """Rows of the workload's lots that only speed rejects, and by what factor the lone request of each misses an
+    objective, smallest first; without those that are far slower than the fastest."""
     lots, sizing = found.lots, found.sizing
     first, last = np.searchsorted(lots.workload, [index, index + 1])
     only_speed = np.isin(found.outcome.code[first:last], [CODE[one] for one in _SPEED])
@@ -151,22 +204,18 @@ def _rows_that_fit(found: Survey, index: int) -> Integers:
     late = sizing.code[rows] == CODE[Constraint.LATENCY]
     missed_by[late] = np.nan_to_num(sizing.value[rows][late] / sizing.limit[rows][late], nan=np.inf)
     missed_by[sizing.code[rows] == PASSED] = 1.0
-    return rows[missed_by <= TOO_SLOW * missed_by.min(initial=np.inf)] if np.isfinite(missed_by).any() else rows[:0]
+    order = np.argsort(missed_by, kind="stable")
+    rows, missed_by = rows[order], missed_by[order]
+    near = np.isfinite(missed_by) & (missed_by <= TOO_SLOW * missed_by.min(initial=np.inf))
+    return rows[near], missed_by[near]
 
 
-def _relaxed_latency(
-    workload: Workload, edges: Mapping[LatencyObjective, np.ndarray]
-) -> tuple[LatencyObjective, ...] | None:
+def _relaxed_latency(workload: Workload, best: _Best) -> tuple[LatencyObjective, ...] | None:
     """None where no row carries the rate at all, or where nothing needs to be relaxed."""
-    if not edges:
-        return None
-    ratios = np.array([edge / ask.limit_seconds for ask, edge in edges.items()])
-    worst = np.where(np.isnan(ratios).any(axis=0), np.inf, ratios.max(axis=0))
-    best = int(worst.argmin())
-    if not np.isfinite(worst[best]) or worst[best] <= 1:
+    if not np.isfinite(best.missed_by) or best.missed_by <= 1:
         return None
     return tuple(
-        ask if edges[ask][best] <= ask.limit_seconds else _at_least(ask, float(edges[ask][best]) * LATENCY_SLACK)
+        ask if best.edges[ask] <= ask.limit_seconds else _at_least(ask, best.edges[ask] * LATENCY_SLACK)
         for ask in workload.latency
     )
 

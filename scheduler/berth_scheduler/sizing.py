@@ -289,6 +289,12 @@ def _with_longest_request(
 def _nearest(rows: Rows, code: Integers, rate: Floats, factor: Floats) -> Integers:
     """Of every cell the fastest row; where none passes the one that got furthest, and of those the one that missed its
     limit by the smallest factor; then the first (cells,)."""
-    miss = np.where(np.isnan(factor), np.inf, factor)
-    order = np.lexsort((miss, -rate, -code, rows.cell))
-    return order[rows.first[:-1]] if len(rows) else np.zeros(0, dtype=np.int64)
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    first = rows.first[:-1]
+    left = np.ones(len(rows), dtype=np.bool_)
+    for rank in (code.astype(np.float64), rate, np.where(np.isnan(factor), -np.inf, -factor)):
+        ranked = np.where(left, rank, -np.inf)
+        left &= ranked == np.maximum.reduceat(ranked, first)[rows.cell]
+    places = np.where(left, np.arange(len(rows)), len(rows))
+    return np.minimum.reduceat(places, first)

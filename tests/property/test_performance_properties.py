@@ -161,8 +161,8 @@ def test_rows_do_not_depend_on_their_order_or_company(some, random):
 def test_the_same_question_gets_the_same_answer_to_the_last_bit(some):
     first, second = (sustainable_rate(table(some), {(E2E, "p99"): np.full(len(some), 9.0)}) for _ in range(2))
     assert first.requests_per_second.tobytes() == second.requests_per_second.tobytes()
-    assert [predict(table(some)).row(0, "a").model_dump_json() for _ in range(2)].count(
-        predict(table(some)).row(0, "a").model_dump_json()
+    assert [predict(table(some)).records(["a"])[0].model_dump_json() for _ in range(2)].count(
+        predict(table(some)).records(["a"])[0].model_dump_json()
     ) == 2
 
 

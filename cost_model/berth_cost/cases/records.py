@@ -76,7 +76,7 @@ def _predicted(
     if any(points for _, points in measured):
         table = calibrated(table, measured, gpus, constants)
     answers = predict(table, constants)
-    return [answers.row(index, case.id) for index, case in enumerate(chosen)]
+    return answers.records(case.id for case in chosen)
 
 
 def case_table(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> CaseTable:

@@ -30,14 +30,22 @@ def last_true(narrowed: Callable[[Integers], Excess], low: Floats, high: Floats)
     method (Adv. Eng. Software 28, 1997): inverse quadratic steps where the last three points allow it, halving where
     they do not.
     """
-    count = len(low)
-    excess = narrowed(np.arange(count))
+    excess = narrowed(np.arange(len(low)))
     low_value, high_value = excess(low), excess(high)
-    done = (low_value > 0) | (high_value <= 0)
     answer = np.where(low_value > 0, low, high)
-    newest, newest_value = high, high_value
-    across, across_value = low, low_value
-    share = np.full_like(low, 0.5)
+    rows = np.flatnonzero((low_value <= 0) & (high_value > 0))
+    if len(rows) == len(low):
+        return _solved(narrowed, excess, (low, low_value), (high, high_value))
+    if len(rows):
+        ends = (low[rows], low_value[rows]), (high[rows], high_value[rows])
+        answer[rows] = _solved(partial(_narrowed_again, narrowed, rows), narrowed(rows), *ends)
+    return answer
+
+
+def _solved(narrowed: Callable[[Integers], Excess], excess: Excess, low: Point, high: Point) -> Floats:
+    """Rows that change their sign between the ends; ``excess`` is that of all of them."""
+    (newest, newest_value), (across, across_value) = high, low
+    share = np.full_like(newest, 0.5)
     with np.errstate(all="ignore"):
         for iteration in range(ITERATIONS):
             tried = newest + share * (across - newest)
@@ -51,21 +59,19 @@ def last_true(narrowed: Callable[[Integers], Excess], low: Floats, high: Floats)
             newest, newest_value = tried, value
             width = np.abs(across - newest)
             tolerance = TOLERANCE * np.abs(newest)
-            unsolved = ~done & (width > tolerance)
+            unsolved = width > tolerance
             if not unsolved.any():
                 break
-            if iteration >= STRAGGLERS_AFTER and unsolved.sum() < STRAGGLERS_SHARE * count:
+            if iteration >= STRAGGLERS_AFTER and unsolved.sum() < STRAGGLERS_SHARE * len(unsolved):
                 rows = np.flatnonzero(unsolved)
                 left, right = np.minimum(newest, across), np.maximum(newest, across)
-                answer = np.where(done, answer, left)
-                answer[rows] = last_true(partial(_narrowed_again, narrowed, rows), left[rows], right[rows])
-                return answer
+                left[rows] = last_true(partial(_narrowed_again, narrowed, rows), left[rows], right[rows])
+                return left
             share = _next_share((newest, newest_value), (across, across_value), (older, older_value))
             # A step of at least the tolerance: the bracket must close from both sides.
             least = np.minimum(0.5, tolerance / (2 * width))
             share = np.clip(share, least, 1 - least)
-    left = np.where(newest_value <= 0, newest, across)
-    return np.where(done, answer, left)
+    return np.where(newest_value <= 0, newest, across)
 
 
 def _narrowed_again(narrowed: Callable[[Integers], Excess], rows: Integers, some: Integers) -> Excess:

@@ -293,7 +293,7 @@ def _excesses(replicas: Replicas, objectives: Sequence[_Objective], load: Floats
 def _worst_excess(replicas: Replicas, objectives: Sequence[_Objective], rows: Integers) -> Excess:
     """The function of some rows that :func:`last_true` needs."""
     some, asked = rows_of(replicas, rows), [rows_of(objective, rows) for objective in objectives]
-    return lambda load: _excesses(some, asked, load).max(axis=0)
+    return lambda load: -np.expm1(-_excesses(some, asked, load).max(axis=0))
 
 
 def _own_metric(replicas: Replicas, metric: str) -> str | None:

@@ -1,7 +1,9 @@
 """Answers as columns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from berth_cost.rounding import significant_number
 
 SCALAR = "value"
 """The statistic of a metric that has only one."""
+
+_Columns = Mapping[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,58 +42,67 @@ class PredictionTable:
     memory_split: Mapping[str, Floats] = field(default_factory=dict)
     """By field of :class:`berth_cost.cases.case.MemorySplit`, seconds; nan where there is none."""
 
-    def row(self, index: int, case_id: str) -> Prediction:
-        """One row as the record that users see, rounded to six significant digits."""
-        feasible = bool(self.feasible[index])
-        reasons = () if feasible else (self._reason(index),)
-        bands = {
-            metric: {
-                name: (_number(self.low[metric][name][index]), _number(self.high[metric][name][index]))
-                for name in statistics
-            }
-            for metric, statistics in self._present(index).items()
-        }
-        points = {
-            metric: {name: _number(self.point[metric][name][index]) for name in statistics}
-            for metric, statistics in self._present(index).items()
-        }
-        utilization = self.utilization[index]
+    def records(self, case_ids: Iterable[str]) -> list[Prediction]:
+        """The rows, in their order, as the records that users see: numbers rounded to six significant digits."""
+        statistics = [
+            _Statistic(metric, name, values.tolist(), self.low[metric][name].tolist(), self.high[metric][name].tolist())
+            for metric, by_name in self.point.items()
+            for name, values in by_name.items()
+        ]
+        parts = {name: values.tolist() for name, values in self.parts.items()}
+        split = {name: values.tolist() for name, values in self.memory_split.items()}
+        return [self._record(row, name, statistics, parts, split) for row, name in enumerate(case_ids)]
+
+    def _record(
+        self, row: int, case_id: str, statistics: Sequence["_Statistic"], parts: _Columns, split: _Columns
+    ) -> Prediction:
+        feasible = bool(self.feasible[row])
+        points: dict[str, dict[str, float]] = {}
+        bands: dict[str, dict[str, tuple[float, float]]] = {}
+        for one in statistics:
+            if not isnan(one.point[row]):
+                points.setdefault(one.metric, {})[one.name] = significant_number(one.point[row])
+                band = significant_number(one.low[row]), significant_number(one.high[row])
+                bands.setdefault(one.metric, {})[one.name] = band
+        utilization = float(self.utilization[row])
         return Prediction(
             id=case_id,
             feasible=feasible,
-            reasons=reasons,
-            evidence=self.evidence[index],
+            reasons=() if feasible else (self._reason(row),),
+            evidence=self.evidence[row],
             metrics={metric: values.get(SCALAR, values) for metric, values in points.items()},
             band={metric: values.get(SCALAR, values) for metric, values in bands.items()},
-            parts=Parts(**{name: _number(values[index]) for name, values in self.parts.items()}) if feasible else None,
-            memory_split=self._split(index) if feasible else None,
-            utilization=None if np.isnan(utilization) else _number(utilization),
+            parts=Parts(**_numbers(parts, row)) if feasible else None,
+            memory_split=_split(split, row) if feasible else None,
+            utilization=None if isnan(utilization) else significant_number(utilization),
             model_version=self.model_version,
         )
 
-    def _split(self, index: int) -> MemorySplit | None:
-        values = {name: float(column[index]) for name, column in self.memory_split.items()}
-        if not values or any(np.isnan(value) for value in values.values()):
-            return None
-        return MemorySplit(**{name: _number(value) for name, value in values.items()})
-
-    def _present(self, index: int) -> dict[str, list[str]]:
-        """The metrics that this row has, with their statistics."""
-        present = {
-            metric: [name for name, values in statistics.items() if not np.isnan(values[index])]
-            for metric, statistics in self.point.items()
-        }
-        return {metric: names for metric, names in present.items() if names}
-
-    def _reason(self, index: int) -> Reason:
-        value, limit = self.reason_value[index], self.reason_limit[index]
+    def _reason(self, row: int) -> Reason:
+        value, limit = float(self.reason_value[row]), float(self.reason_limit[row])
         return Reason(
-            code=self.reason_code[index],
-            message=self.reason_message[index],
-            value=None if np.isnan(value) else _number(value),
-            limit=None if np.isnan(limit) else _number(limit),
+            code=self.reason_code[row],
+            message=self.reason_message[row],
+            value=None if isnan(value) else significant_number(value),
+            limit=None if isnan(limit) else significant_number(limit),
         )
 
 
-def _number(value: float) -> float:
-    return significant_number(float(value))
+class _Statistic(NamedTuple):
+    """One statistic of one metric, by row."""
+
+    metric: str
+    name: str
+    point: list[float]
+    low: list[float]
+    high: list[float]
+
+
+def _split(columns: _Columns, row: int) -> MemorySplit | None:
+    if not columns or any(isnan(values[row]) for values in columns.values()):
+        return None
+    return MemorySplit(**_numbers(columns, row))
+
+
+def _numbers(columns: _Columns, row: int) -> dict[str, float]:
+    return {name: significant_number(values[row]) for name, values in columns.items()}
