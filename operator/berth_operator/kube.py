@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import urlencode
 
 import aiohttp
+from pydantic_core import from_json
 
 from berth_operator.errors import (
     BerthmasterError,
@@ -237,7 +238,7 @@ _METHODS = {
 def _decoded(text: bytes) -> Object:
     """The JSON object in ``text``; empty for anything else (an unknown path answers in plain text)."""
     try:
-        answer = json.loads(text)
+        answer = from_json(text)
     except ValueError:
         return {}
     return cast(Object, answer) if isinstance(answer, dict) else {}
