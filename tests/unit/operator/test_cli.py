@@ -14,29 +14,16 @@ import pytest
 import typer
 import yaml
 
-from berth_operator.cli import run, schemas
+from berth_operator.cli import schemas
 from berth_operator.cli.commands import app
 from berth_scheduler.decision import Plan
 from berth_scheduler.snapshot import Snapshot
+from command_line import Berth
 from kubernetes_objects import claim, node, pool, workload
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples"
 AT = ("--at", "2026-11-02T12:00:00Z")
-
-Berth = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def berth(capsys: pytest.CaptureFixture[str]) -> Berth:
-    """``berth(*arguments)``: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def roomy(name: str = "l4", usd: str = "1", **spec: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_operator.cli import run
+from command_line import Berth
 
 CASE: dict[str, Any] = {
     "id": "resnet",
@@ -19,17 +19,6 @@ CASE: dict[str, Any] = {
     "precision": "fp16",
     "load": {"kind": "open", "requestsPerSecond": 100},
 }
-Berth = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def berth(capsys: pytest.CaptureFixture[str]) -> Berth:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """``berth prices`` as a person uses it: what it lists, ranks, explains and compares, and how it ends."""
 
 import json
-from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_operator.cli import run
 from berth_operator.cli.schemas import RECORDS
 from berth_operator.price_sources.gpuhunt_catalogue import GPUHuntCatalogue
+from command_line import Berth
 
 AT = ("--at", "2026-11-21T00:00:00Z")
 PRICES = """\
@@ -33,19 +33,12 @@ spec:
   traffic: {requestsPerSecond: 200}
   objectives: {latency: {p99Milliseconds: 50}}
 """
-Berth = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def berth(capsys: pytest.CaptureFixture[str]) -> Berth:
-    """``berth("prices", …)``: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run(["prices", *(str(argument) for argument in arguments)])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def berth(berth: Berth) -> Berth:
+    """``berth(…)`` is ``berth prices …``."""
+    return partial(berth, "prices")
 
 
 @pytest.fixture

@@ -8,25 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_operator.cli import run
 from berth_scheduler.simulation.play import Simulation
+from command_line import Berth
 from kubernetes_objects import claim, pool, workload
 
 ROOT = Path(__file__).resolve().parents[3]
 LANGUAGE = ("-f", ROOT / "examples/llama8b.yaml", "-f", ROOT / "examples/pools.yaml")
 POLICIES = ["berthmaster", "static-peak", "hpa-gpu-utilization", "hpa-queue-time", "keda-threshold", "hindsight"]
-
-Berth = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def berth(capsys: pytest.CaptureFixture[str]) -> Berth:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +9,7 @@ import pytest
 import yaml
 
 from berth_cost.cases.validation import Validation
-from berth_operator.cli import run
-
-Berth = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def berth(capsys: pytest.CaptureFixture[str]) -> Berth:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+from command_line import Berth
 
 
 def case(name: str, batch: int, seconds: float, **changed: Any) -> str:
