@@ -23,11 +23,11 @@ import tritonclient.grpc as triton
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+import bare_triton
 import onnx_network
 import render_stories
 import sandbox
 import triton_server
-from controlplane import die_with_parent, free_ports
 
 READY_WITHIN_SECONDS = 60
 POD_UID = "0f0e0d0c-1111-4222-8333-444455556666"
@@ -131,45 +131,14 @@ def running(
     rendered = story.render()
     pod = rendered.deployments[0]["spec"]["template"]["spec"]
     laid_out(pod, {key: edit(body) for key, body in rendered.config["data"].items()}, artefact, root)
-    ports = dict(zip(("http", "grpc", "metrics"), free_ports(3), strict=True))
-    arguments = [argument.replace("$(POD_UID)", POD_UID) for argument in pod["containers"][0]["args"][1:]]
-    prefix = f"render-{os.getpid()}-{ports['http']}"
-    command = [
-        *within,
-        str(server.program),
-        *(each.replace("--model-repository=", f"--model-repository={root}") for each in arguments),
-        f"--backend-directory={server.backends}",
-        f"--backend-config=python,shm-region-prefix-name={prefix}",
-        *(f"--{name}-address=127.0.0.1" for name in ports),
-        *(f"--{name}-port={port}" for name, port in ports.items()),
+    arguments = [
+        argument.replace("$(POD_UID)", POD_UID).replace("--model-repository=", f"--model-repository={root}")
+        for argument in pod["containers"][0]["args"][1:]
     ]
-    environment = {
-        "PATH": f"{server.environment / 'bin'}:/usr/bin:/bin",
-        "LD_LIBRARY_PATH": ":".join(map(str, server.libraries)),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        **{each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each},
-    }
+    environment = {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
     log = root / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one C function, loaded before the fork
-        )
-    try:
-        yield Running(process, f"127.0.0.1:{ports['http']}", f"127.0.0.1:{ports['grpc']}", log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for region in Path("/dev/shm").glob(f"{prefix}*"):  # a server that is killed leaves them behind
-            region.unlink(missing_ok=True)
+    with bare_triton.started(server, arguments, log, environment=environment, within=within) as (process, addresses):
+        yield Running(process, addresses["http"], addresses["grpc"], log)
 
 
 def artefact_of(backend: str, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The real Triton server on a model repository of a test's own: no pod, no rendering."""
+"""The real Triton server as a process of a test: no pod."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import triton_server
@@ -16,19 +16,30 @@ READY_WITHIN_SECONDS = 90
 
 
 @contextlib.contextmanager
-def serving(server: triton_server.TritonServer, repository: Path, log: Path) -> Iterator[str]:
-    """The gRPC address of a server that has loaded everything in ``repository``."""
+def started(
+    server: triton_server.TritonServer,
+    arguments: Sequence[str],
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    within: Sequence[str] = (),
+) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+    """The process, and its address by protocol (http, grpc, metrics); ended afterwards, its shared memory removed.
+
+    ``environment`` is added to what the server needs; ``within`` is a command to run it in.
+    """
     ports = dict(zip(("http", "grpc", "metrics"), free_ports(3), strict=True))
-    prefix = f"bare-{os.getpid()}-{ports['http']}"
+    prefix = f"triton-{os.getpid()}-{ports['http']}"
     command = [
+        *within,
         str(server.program),
-        f"--model-repository={repository}",
+        *arguments,
         f"--backend-directory={server.backends}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
         *(f"--{name}-address=127.0.0.1" for name in ports),
         *(f"--{name}-port={port}" for name, port in ports.items()),
     ]
-    environment = {
+    needed = {
         "PATH": f"{server.environment / 'bin'}:/usr/bin:/bin",
         "LD_LIBRARY_PATH": ":".join(map(str, server.libraries)),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -36,15 +47,14 @@ def serving(server: triton_server.TritonServer, repository: Path, log: Path) -> 
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=environment,
+            env={**needed, **(environment or {})},
             stdout=output,
             stderr=output,
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one C function, loaded before the fork
         )
     try:
-        _wait_ready(process, f"http://127.0.0.1:{ports['http']}/v2/health/ready", log)
-        yield f"127.0.0.1:{ports['grpc']}"
+        yield process, {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     finally:
         process.terminate()
         try:
@@ -52,8 +62,16 @@ def serving(server: triton_server.TritonServer, repository: Path, log: Path) -> 
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        for region in Path("/dev/shm").glob(f"{prefix}*"):
+        for region in Path("/dev/shm").glob(f"{prefix}*"):  # a server that is killed leaves them behind
             region.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def serving(server: triton_server.TritonServer, repository: Path, log: Path) -> Iterator[str]:
+    """The gRPC address of a server that has loaded everything in ``repository``."""
+    with started(server, [f"--model-repository={repository}"], log) as (process, addresses):
+        _wait_ready(process, f"http://{addresses['http']}/v2/health/ready", log)
+        yield addresses["grpc"]
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
