@@ -246,7 +246,7 @@ class Leader:
 
     def _config_map_changed(self) -> None:
         """Measured runs came, changed or went."""
-        self._planner.mark()
+        self._planner.mark(asked=True)
 
     def _has_gpus(self, node: str) -> bool:
         entry = self._mirrors[kinds.NODE].find(node)
