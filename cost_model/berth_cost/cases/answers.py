@@ -12,18 +12,24 @@ from berth_cost.hardware.gpu_catalogue import GPUCatalogue, UnknownGPU
 CHUNK_CASES = 8192
 """Cases answered together: one table, and a bound on what is in memory."""
 
+SEED = 0
+"""Of simulated percentiles, where nobody names another."""
+
 Answer = Prediction | CaseFlaw
 
 
-def answers(lines: Iterable[bytes], catalogue: GPUCatalogue) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
-    """What each line holds, and its answer, in the order of the lines."""
+def answers(
+    lines: Iterable[bytes], catalogue: GPUCatalogue, seed: int | None = SEED
+) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
+    """What each line holds, and its answer, in the order of the lines. ``seed``: of what is simulated under load, None:
+    closed forms throughout, as in a plan."""
     chunk: list[NumberedCase | CaseFlaw] = []
     for read in read_cases(lines):
         chunk.append(checked(read, catalogue))
         if len(chunk) >= CHUNK_CASES:
-            yield from _answered(chunk, catalogue)
+            yield from _answered(chunk, catalogue, seed)
             chunk = []
-    yield from _answered(chunk, catalogue)
+    yield from _answered(chunk, catalogue, seed)
 
 
 def checked(read: NumberedCase | CaseFlaw, catalogue: GPUCatalogue) -> NumberedCase | CaseFlaw:
@@ -63,24 +69,24 @@ def _unknown(hardware: Hardware, catalogue: GPUCatalogue) -> tuple[str, str] | N
 
 
 def _answered(
-    chunk: Sequence[NumberedCase | CaseFlaw], catalogue: GPUCatalogue
+    chunk: Sequence[NumberedCase | CaseFlaw], catalogue: GPUCatalogue, seed: int | None
 ) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
     cases = [one for one in chunk if isinstance(one, NumberedCase)]
-    found = iter(_predicted(cases, catalogue))
+    found = iter(_predicted(cases, catalogue, seed))
     for one in chunk:
         yield one, one if isinstance(one, CaseFlaw) else next(found)
 
 
-def _predicted(cases: Sequence[NumberedCase], catalogue: GPUCatalogue) -> list[Answer]:
+def _predicted(cases: Sequence[NumberedCase], catalogue: GPUCatalogue, seed: int | None) -> list[Answer]:
     """One answer a case. Where a case is beyond the arithmetic, halving finds which one it is."""
     if not cases:
         return []
     try:
-        predictions = predict_cases([one.case for one in cases], catalogue.specifications)
+        predictions = predict_cases([one.case for one in cases], catalogue.specifications, seed=seed)
     except Exception as error:  # whatever it is, the other lines are still answered
         if len(cases) > 1:
             half = len(cases) // 2
-            return [*_predicted(cases[:half], catalogue), *_predicted(cases[half:], catalogue)]
+            return [*_predicted(cases[:half], catalogue, seed), *_predicted(cases[half:], catalogue, seed)]
         message = f"the model has no answer: {type(error).__name__}: {error}"
         return [CaseFlaw(line=cases[0].line, id=cases[0].case.id, error=message)]
     return [_finite(one, prediction) for one, prediction in zip(cases, predictions, strict=True)]

@@ -31,9 +31,14 @@ class CaseError(ValueError):
 
 
 def predict_cases(
-    cases: Sequence[Case], gpus: Mapping[str, GPUSpecification], constants: Constants | None = None
+    cases: Sequence[Case],
+    gpus: Mapping[str, GPUSpecification],
+    constants: Constants | None = None,
+    *,
+    seed: int | None = None,
 ) -> list[Prediction]:
-    """One prediction a case, in order. ``gpus`` as in :func:`case_table`."""
+    """One prediction a case, in order. ``gpus`` as in :func:`case_table`, ``seed`` as in
+    :func:`berth_cost.performance.prediction.predict`."""
     groups: dict[str, list[int]] = {}
     for row, case in enumerate(cases):
         # Rows of one model with the same runs are calibrated together.
@@ -42,7 +47,7 @@ def predict_cases(
     found: dict[int, Prediction] = {}
     for batch in _batches(groups):
         rows = [row for group in batch for row in group]
-        found |= zip(rows, _predicted(cases, batch, gpus, constants), strict=True)
+        found |= zip(rows, _predicted(cases, batch, gpus, constants, seed), strict=True)
     return [found[row] for row in range(len(cases))]
 
 
@@ -65,6 +70,7 @@ def _predicted(
     groups: Sequence[Sequence[int]],
     gpus: Mapping[str, GPUSpecification],
     constants: Constants | None,
+    seed: int | None,
 ) -> list[Prediction]:
     """Of the rows of all ``groups``, in their order."""
     chosen = [cases[row] for group in groups for row in group]
@@ -75,7 +81,7 @@ def _predicted(
         measured.append((own, chosen[own[0]].measured))
     if any(points for _, points in measured):
         table = calibrated(table, measured, gpus, constants)
-    answers = predict(table, constants)
+    answers = predict(table, constants, seed=seed)
     return answers.records(case.id for case in chosen)
 
 

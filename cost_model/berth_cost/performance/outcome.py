@@ -123,8 +123,14 @@ def widening(replicas: Replicas) -> Floats:
     return wide
 
 
-def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> Outcome:
-    """Of rows that are all transformers under loads of one kind."""
+def language_outcome(
+    table: CaseTable,
+    kind: LoadKind,
+    constants: Constants,
+    point_state: Callable[[LanguageReplicas, LoadKind, Floats], LanguageState] = language_state,
+) -> Outcome:
+    """Of rows that are all transformers under loads of one kind. ``point_state``: of the latencies at the point, whose
+    edges keep the distance in closed form."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         replicas = language_replicas(table, constants)
         edges = _edges(replicas, constants, TIME_PER_OUTPUT_TOKEN)
@@ -133,6 +139,9 @@ def language_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> 
         latencies = _per_state(states, latencies_of)
         columns = _latency_columns(replicas, constants, latencies, LANGUAGE_METRICS)
         state, stretch = states[1], edges[1]
+        if point_state is not language_state and kind is LoadKind.OPEN:
+            state = point_state(replicas, kind, stretch)
+            _moved(columns, latencies[1], latencies_of(state), _told(table))
         rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
         output, total = table.output_tokens, table.input_tokens + table.output_tokens
         _add_rates(
@@ -249,6 +258,17 @@ def _latency_columns(
             for target, seconds, factor in zip(columns, times, (low, np.ones_like(low), high), strict=True):
                 target[metric][statistic] = calibrated * seconds * factor
     return columns
+
+
+def _moved(columns: list[Columns], before: dict[str, Latency], after: dict[str, Latency], told: Booleans) -> None:
+    """Point and edges by the factor by which the point moves. Where runs have ``told`` the mean, it stays, and the
+    simulation says only how percentiles lie around it."""
+    for metric, latency in before.items():
+        mean = np.where(told, latency.statistic("mean") / after[metric].statistic("mean"), 1.0)
+        for statistic in STATISTICS:
+            factor = mean * after[metric].statistic(statistic) / latency.statistic(statistic)
+            for target in columns:
+                target[metric][statistic] = target[metric][statistic] * factor
 
 
 def _add_rates(

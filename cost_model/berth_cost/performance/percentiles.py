@@ -5,7 +5,7 @@ own distance between percentile and mean: exact for normal parts, close for the 
 part. The median is the sum of medians. A part whose percentile lies below its mean (a rare wait) counts with its mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +92,20 @@ class Interruption:
         return self.median if statistic == "p50" else self.average
 
 
-Part = Interruption | Jitter | LogNormal | Residual | Wait
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A time that was simulated; by statistic."""
+
+    seconds: Mapping[str, Floats]
+
+    def mean(self) -> Floats | float:
+        return self.seconds["mean"]
+
+    def quantile(self, statistic: str) -> Floats | float:
+        return self.seconds[statistic]
+
+
+Part = Interruption | Jitter | LogNormal | Residual | Sampled | Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from berth_cost.cases.answers import Answer, answers
+from berth_cost.cases.answers import SEED, Answer, answers
 from berth_cost.cases.lines import MOST_LINE_BYTES, CaseFlaw, NumberedCase
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue
 from berth_operator.cli.outcome import InputError
@@ -20,13 +20,16 @@ MOST_TOLD = 20
 """Flaws that are told on stderr; the result has all of them."""
 
 
-def answered(file: Path, catalogue: GPUCatalogue) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
-    """Each line of ``file`` (- is stdin, .gz is unpacked) with its answer. Raises :class:`InputError` for a file that
-    cannot be read or has no case in it."""
+def answered(
+    file: Path, catalogue: GPUCatalogue, seed: int | None = SEED
+) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
+    """Each line of ``file`` (- is stdin, .gz is unpacked) with its answer, ``seed`` as in
+    :func:`berth_cost.cases.answers.answers`. Raises :class:`InputError` for a file that cannot be read or has no case in
+    it."""
     told, twice, seen = 0, 0, False
     lines_of_id: dict[str, int] = {}
     with _opened(file) as stream:
-        for read, answer in answers(_lines(stream, file), catalogue):
+        for read, answer in answers(_lines(stream, file), catalogue, seed):
             seen = True
             if isinstance(answer, CaseFlaw):
                 told += 1

@@ -8,6 +8,7 @@ from typing import IO, Annotated
 
 import typer
 
+from berth_cost.cases.answers import SEED
 from berth_cost.cases.case import Prediction
 from berth_cost.cases.lines import CaseFlaw
 from berth_operator.cli import options
@@ -38,6 +39,10 @@ def predict(
     output: Annotated[
         Format, typer.Option("-o", "--output", help="json is one record a line, as the input; table is for people.")
     ] = Format.JSON,
+    closed_form: Annotated[
+        bool, typer.Option("--closed-form", help="No simulation: percentiles under load as a plan has them.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulation of percentiles under load.")] = SEED,
     to: options.To = None,
     settings: options.SettingsFile = None,
 ) -> int:
@@ -51,7 +56,7 @@ def predict(
     flawed = [False]
 
     def found() -> Iterator[Answer]:
-        for _, answer in answered(cases, catalogues.gpus):
+        for _, answer in answered(cases, catalogues.gpus, None if closed_form else seed):
             flawed[0] = flawed[0] or isinstance(answer, CaseFlaw)
             yield answer
 

@@ -1,8 +1,8 @@
-"""Continuous batching, event by event, many replicas in lockstep.
+"""Continuous batching under an open load, event by event, many replicas in lockstep.
 
 The same engine as in :mod:`berth_cost.performance.batching`: a step decodes every running sequence and carries prompt
 tokens up to what the budget leaves; requests wait in order for a seat. Steps between which nothing changes are taken at
-once, so that a request costs some three events however long its answer is. All arrays are (rows,) or (rows, events).
+once, so that a request costs some three events however long its answer is. Arrays are (rows,) or (rows, requests).
 """
 
 from dataclasses import dataclass
@@ -13,138 +13,158 @@ from berth_cost.performance.batching import SMALLEST_CHUNK_SHARE, ContinuousBatc
 from berth_cost.performance.case_table import Floats, Integers
 from berth_cost.performance.simulated.arrivals import arrival_seconds
 
-EVENTS_PER_REQUEST = 4
-"""At most: an arrival, a chunk or two of its prompt, its end. A run that needs more ends early, with fewer requests."""
+REQUESTS = 800
+"""That are looked at, after those that were there at the start."""
+WARM_UP = 100
+"""Of these, not counted: what is running at first came at even intervals."""
+MOST_RUNNING = 1024
+"""At the start."""
+MOST_EVENTS = 5 * REQUESTS
+"""An arrival, a chunk or two of its prompt and an end a request; a row that needs more has no answer."""
+
+WINDOW_EVENTS = 64
+"""Between two looks at which requests have ended in every row."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTimes:
-    """Of the finished requests by row in order of arrival, seconds, shapes (n, requests); nan beyond those finished."""
+    """Of requests by row in order of arrival, seconds, shapes (n, requests); nan where one was not finished."""
 
-    arrived: Floats
     first_token: Floats
-    """When its prompt was through, on the replica's clock."""
-    finished: Floats
+    """From its arrival until its prompt was through."""
+    decoding: Floats
+    """From then until its last token, in proportion for an answer of mean length."""
 
 
-def open_requests(batching: ContinuousBatching, rate: Floats, requests: int, seed: int) -> RequestTimes:
-    """Requests that arrive at ``rate`` per second, whatever the replica does."""
-    arrived = arrival_seconds(rate, batching.burstiness, requests, seed)
-    events = _Events(batching, arrived, np.full(arrived.shape, 1, dtype=np.int64), requests)
-    return events.run(returning=None)
+def simulated_requests(batching: ContinuousBatching, rate: Floats, running: Floats, seed: int) -> RequestTimes:
+    """Requests that arrive at ``rate`` per second at replicas where ``running`` decode already; both shape (n,).
+
+    Prompts vary as the case says. Answers vary by the engine's ``output_variation`` where arrivals are random; a load
+    at a constant rate is a replay, whose answers are as long as it states.
+    """
+    drawn = REQUESTS + MOST_RUNNING
+    varied = np.where(batching.burstiness > 0, np.sqrt(np.log1p(batching.output_variation)), 0.0)
+    prompts = batching.prompt[:, None] * _lengths(batching.prompt_sigma, drawn, (seed, 1))
+    steps = np.maximum(np.round(batching.decode_steps[:, None] * _lengths(varied, drawn, (seed, 2))), 0)
+    there = np.clip(np.round(running), 0, np.minimum(np.floor(batching.seats), MOST_RUNNING)).astype(np.int64)
+    events = _Events(batching, arrival_seconds(rate, batching.burstiness, drawn, seed), prompts, steps, there)
+    for _ in range(MOST_EVENTS):
+        if (events.finished == REQUESTS).all():
+            break
+        events.arrive()
+        events.advance()
+        events.finish()
+    return events.times()
 
 
-def closed_requests(batching: ContinuousBatching, clients: Floats, away: Floats, requests: int) -> RequestTimes:
-    """``clients`` that each send a request when the one before is answered, ``away`` seconds later. All start at once;
-    the first round is part of what is returned."""
-    rows = len(clients)
-    arrived = np.full((rows, requests + 1), np.inf)
-    count = np.zeros((rows, requests + 1), dtype=np.int64)
-    arrived[:, 0], count[:, 0] = 0.0, np.maximum(np.round(clients), 1).astype(np.int64)
-    return _Events(batching, arrived, count, requests).run(returning=away)
+def _lengths(sigma: Floats, requests: int, seed: tuple[int, int]) -> Floats:
+    """Log-normal lengths relative to their mean, shape (n, requests); rows share their draws."""
+    drawn = np.random.default_rng(seed).standard_normal(requests)
+    lengths = np.exp(sigma[:, None] * drawn)
+    return np.asarray(lengths / lengths.mean(axis=1, keepdims=True), dtype=np.float64)
 
 
 class _Events:
-    """The state of every replica between two events; arrivals are groups (time, number), in order of time."""
+    """The state of every replica between two events. ``arrived``, ``admitted`` (with a seat) and ``prefilled`` (through
+    their prompt) count requests in their order; those that ``ended`` need not be the first."""
 
-    def __init__(self, batching: ContinuousBatching, arrived: Floats, number: Integers, requests: int) -> None:
-        rows = len(batching.prompt)
-        self.batching, self.requests = batching, requests
-        self.rows = np.arange(rows)
-        self.arrived, self.number = (
-            np.pad(arrived, ((0, 0), (0, 1)), constant_values=np.inf),
-            np.pad(number, ((0, 0), (0, 1))),
-        )
-        self.groups = np.zeros(rows, dtype=np.int64)
-        """Groups of arrivals so far."""
-        self.known = np.where(np.isfinite(arrived), 1, 0).sum(axis=1)
-        self.decode_steps = np.maximum(np.round(batching.decode_steps), 0)
-        self.seats = np.maximum(np.floor(batching.seats), 1)
+    def __init__(
+        self, batching: ContinuousBatching, gaps: Floats, prompts: Floats, steps: Floats, there: Integers
+    ) -> None:
+        rows, requests = gaps.shape
+        self.batching, self.rows, self.decode_steps, self.there = batching, np.arange(rows), steps, there
+        # The first ``there`` requests have arrived, and are at even distances from their ends.
+        later = np.arange(requests) - there[:, None]
+        arrivals = np.where(later < 0, 0.0, gaps[self.rows[:, None], np.maximum(later, 0)])
+        self.arrivals = np.pad(arrivals, ((0, 0), (0, 1)), constant_values=np.inf)
+        self.prompts = np.pad(np.cumsum(prompts, axis=1), ((0, 0), (1, 0)))
+        self.total = self.prompts[:, -1]
+        # One rising sequence over all rows, so that one search finds how far each of them is.
+        self.shares = (self.prompts[:, 1:] / self.total[:, None] + self.rows[:, None]).ravel()
+        self.seats = np.maximum(np.floor(batching.seats), 1).astype(np.int64)
         self.now, self.step = np.zeros(rows), np.zeros(rows)
-        self.came, self.admitted, self.prefilled, self.ended = (np.zeros(rows) for _ in range(4))
-        self.tokens = np.zeros(rows)
-        """Of prompts, processed so far."""
-        limit = requests * EVENTS_PER_REQUEST
-        # One column a batch of prompts that ended together: its step, its size, when it got its tokens.
-        self.batch_step, self.batch_size = np.full((rows, limit + 1), np.inf), np.zeros((rows, limit + 1))
-        self.batch_first, self.batch_end = np.full((rows, limit + 1), np.nan), np.full((rows, limit + 1), np.nan)
-        self.batches, self.first_running = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
-        self.limit = limit
+        self.tokens = self.prompts[self.rows, there]
+        self.arrived, self.admitted, self.prefilled = there.copy(), there.copy(), there.copy()
+        self.ended, self.finished = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+        # Of every running request the step after which it ends, inf of others.
+        even = np.ceil((later + there[:, None] + 0.5) / np.maximum(there[:, None], 1) * batching.decode_steps[:, None])
+        self.last_step = np.where(later < 0, even, np.inf)
+        self.first_token, self.end = np.full((rows, requests), np.nan), np.full((rows, requests), np.nan)
+        self.next_end = self.last_step.min(axis=1)
+        """Step after which the next of those running ends, inf where none runs."""
+        self.oldest, self.events = 0, 0
+        """Requests before the oldest have ended in every row."""
 
-    def run(self, returning: Floats | None) -> RequestTimes:
-        for _ in range(self.limit):
-            if (self.ended >= self.requests).all():
-                break
-            self._arrive()
-            self._advance()
-            self._finish(returning)
-        return self._times()
-
-    def _arrive(self) -> None:
+    def arrive(self) -> None:
         """What has come by now; a replica with nothing to do waits for the next."""
-        idle = (self.came == self.ended) & np.isfinite(self._next_arrival())
-        self.now = np.where(idle, np.maximum(self.now, self._next_arrival()), self.now)
-        while True:
-            due = self._next_arrival() <= self.now
-            if not due.any():
-                break
-            self.came += np.where(due, self.number[self.rows, self.groups], 0)
-            self.groups += due
-        free = self.seats - (self.admitted - self.ended)
-        self.admitted += np.minimum(self.came - self.admitted, free)
+        following = self.arrivals[self.rows, self.arrived]
+        idle = (self.arrived == self.ended) & np.isfinite(following)
+        self.now = np.where(idle, np.maximum(self.now, following), self.now)
+        while (due := self.arrivals[self.rows, self.arrived] <= self.now).any():
+            self.arrived += due
+        self.admitted = np.minimum(self.arrived, self.ended + self.seats)
 
-    def _next_arrival(self) -> Floats:
-        return np.asarray(self.arrived[self.rows, self.groups], dtype=np.float64)
-
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """One step with prompts where there are some, else plain steps up to the next arrival or end."""
-        batching = self.batching
-        running = self.prefilled - self.ended
-        waiting = self.admitted * batching.prompt - self.tokens
+        batching, running = self.batching, (self.prefilled - self.ended).astype(np.float64)
+        waiting = self.prompts[self.rows, self.admitted] - self.tokens
         room = np.maximum(batching.token_budget - running, SMALLEST_CHUNK_SHARE * batching.token_budget)
-        chunk = np.where(waiting > 1e-6, np.minimum(waiting, room), 0.0)
+        chunk = np.where(self.admitted > self.prefilled, np.minimum(waiting, room), 0.0)
         seconds = batching.step.seconds(running, chunk)
-        until_end = self.batch_step[self.rows, self.first_running] - self.step
-        until_arrival = np.ceil((self._next_arrival() - self.now) / seconds)
+        until_arrival = np.ceil((self.arrivals[self.rows, self.arrived] - self.now) / seconds)
+        until_end = self.next_end - self.step
         steps = np.where(chunk > 0, 1.0, np.maximum(np.minimum(until_end, until_arrival), 1.0))
         # Nothing runs and nobody comes: over.
         steps = np.where(np.isfinite(steps), steps, 0.0)
         self.now = self.now + steps * seconds
         self.step = self.step + steps
         self.tokens = self.tokens + chunk
-        done = np.floor(self.tokens / batching.prompt + 1e-6) - self.prefilled
-        at = self.rows, self.batches
-        fresh = done > 0
-        self.batch_step[at] = np.where(fresh, self.step + self.decode_steps, np.inf)
-        self.batch_size[at] = np.where(fresh, done, 0.0)
-        self.batch_first[at] = self.now
-        self.prefilled += done
-        self.batches += fresh
+        through = np.searchsorted(self.shares, self.tokens / self.total + self.rows + 1e-12, side="right")
+        through = np.minimum(through - self.rows * self.last_step.shape[1], self.admitted)
+        rows, requests = _ranges(self.prefilled, through)
+        self.first_token[rows, requests] = self.now[rows]
+        last_step = self.step[rows] + self.decode_steps[rows, requests]
+        self.last_step[rows, requests] = last_step
+        np.minimum.at(self.next_end, rows, last_step)
+        self.prefilled = through
 
-    def _finish(self, returning: Floats | None) -> None:
-        over = self.batch_step[self.rows, self.first_running] <= self.step
-        size = np.where(over, self.batch_size[self.rows, self.first_running], 0.0)
-        self.batch_end[self.rows[over], self.first_running[over]] = self.now[over]
-        self.first_running += over
-        self.ended += size
-        if returning is None:
+    def finish(self) -> None:
+        rows = self.rows[self.next_end <= self.step]
+        if not len(rows):
             return
-        fits = over & (self.known < self.requests)
-        where = self.rows[fits], self.known[fits]
-        self.arrived[where] = (self.now + returning)[fits]
-        self.number[where] = size[fits].astype(np.int64)
-        self.known += fits
+        self.events += 1
+        if self.events % WINDOW_EVENTS == 0:
+            self._forget()
+        window = slice(self.oldest, int(self.prefilled.max()))
+        last_step = self.last_step[rows, window]
+        over, requests = np.nonzero(last_step <= self.step[rows, None])
+        last_step[over, requests] = np.inf
+        self.next_end[rows] = last_step.min(axis=1)
+        requests = requests + self.oldest
+        ended = rows[over]
+        self.last_step[ended, requests] = np.inf
+        self.end[ended, requests] = self.now[ended]
+        self.ended += np.bincount(ended, minlength=len(self.rows))
+        later = requests - self.there[ended]
+        asked = (later >= 0) & (later < REQUESTS)
+        self.finished += np.bincount(ended[asked], minlength=len(self.rows))
 
-    def _times(self) -> RequestTimes:
-        """From groups to requests: the i-th belongs to the group whose running total passes i."""
-        asked = np.arange(self.requests)
-        shape = len(self.rows), self.requests
-        arrived, first, finished = (np.full(shape, np.nan) for _ in range(3))
-        for row in self.rows:
-            count = int(min(self.ended[row], self.requests))
-            came = np.searchsorted(np.cumsum(self.number[row]), asked[:count], side="right")
-            batch = np.searchsorted(np.cumsum(self.batch_size[row]), asked[:count], side="right")
-            arrived[row, :count] = self.arrived[row, came]
-            first[row, :count] = self.batch_first[row, batch]
-            finished[row, :count] = self.batch_end[row, batch]
-        return RequestTimes(arrived, first, finished)
+    def _forget(self) -> None:
+        """Narrows the window of requests to those that may still run somewhere."""
+        alive = np.isnan(self.end[:, self.oldest :]).any(axis=0)
+        self.oldest += int(np.argmax(alive)) if alive.any() else len(alive)
+
+    def times(self) -> RequestTimes:
+        """Of those that are counted."""
+        columns = self.there[:, None] + np.arange(WARM_UP, REQUESTS)
+        rows = self.rows[:, None]
+        first, steps = self.first_token[rows, columns], self.decode_steps[rows, columns]
+        own = (self.end[rows, columns] - first) * self.batching.decode_steps[:, None] / np.maximum(steps, 1)
+        return RequestTimes(first - self.arrivals[rows, columns], own)
+
+
+def _ranges(start: Integers, stop: Integers) -> tuple[Integers, Integers]:
+    """Rows and columns of all columns from ``start`` up to ``stop`` of every row."""
+    count = stop - start
+    rows = np.repeat(np.arange(len(count)), count)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start, count)
