@@ -14,6 +14,7 @@ from grids import Answers, Floats, measured_answers, predicted_answers
 from language_bands import bands_of
 from language_levels import LanguageFit, fits
 from language_splits import ROUNDS, Residuals, group_of, joined, residuals_of
+from numpy.typing import NDArray
 
 from berth_cost.cases.case import Case, MeasuredPoint
 from berth_cost.cases.records import case_table
@@ -23,7 +24,6 @@ from berth_cost.performance.engine_constants import Constants
 from berth_cost.performance.prediction import predict
 
 Catalogue = Mapping[str, GPUSpecification]
-FEWEST_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,14 @@ def by_deployment(cases: Sequence[Case]) -> list[list[int]]:
     return [sorted(rows, key=lambda row: (load_of(cases[row]), cases[row].id)) for rows in groups.values()]
 
 
-def end_runs(cases: Sequence[Case]) -> list[tuple[np.ndarray, list[MeasuredPoint]]]:
-    """The runs of least and of most load of every deployment that has three and more, with the rows they speak for."""
+def end_runs(cases: Sequence[Case]) -> list[tuple[NDArray[np.int64], list[MeasuredPoint]]]:
+    """The runs of least and of most load of every deployment, with the rows they speak for; of one with a single run,
+    that run."""
     found = []
     for ordered in by_deployment(cases):
-        if len(ordered) < FEWEST_RUNS:
-            continue
         points = [
             MeasuredPoint(serving=case.serving, load=case.load, request=case.request, metrics=case.observed)
-            for case in (cases[ordered[0]], cases[ordered[-1]])
+            for case in (cases[row] for row in dict.fromkeys((ordered[0], ordered[-1])))
             if case.observed is not None
         ]
         found.append((np.array(ordered, dtype=np.int64), points))

@@ -24,8 +24,8 @@ def answered(
     file: Path, catalogue: GPUCatalogue, seed: int | None = SEED
 ) -> Iterator[tuple[NumberedCase | CaseFlaw, Answer]]:
     """Each line of ``file`` (- is stdin, .gz is unpacked) with its answer, ``seed`` as in
-    :func:`berth_cost.cases.answers.answers`. Raises :class:`InputError` for a file that cannot be read or has no case in
-    it."""
+    :func:`berth_cost.cases.answers.answers`. Raises :class:`InputError` for a file that cannot be read or has no case
+    in it."""
     told, twice, seen = 0, 0, False
     lines_of_id: dict[str, int] = {}
     with _opened(file) as stream:

@@ -200,10 +200,10 @@ def test_an_exception_inside_the_model_is_the_matter_of_its_line_alone(monkeypat
 
     true = room.predict_cases
 
-    def fails(cases: Any, gpus: Any) -> Any:
+    def fails(cases: Any, gpus: Any, seed: int) -> Any:
         if any(case.id == "odd" for case in cases):
             raise OverflowError("too large")
-        return true(cases, gpus)
+        return true(cases, gpus, seed=seed)
 
     monkeypatch.setattr(room, "predict_cases", fails)
     found = [one for _, one in answers([line(), line(id="odd"), line(), line()], CATALOGUE)]

@@ -13,17 +13,14 @@ from berth_cost.performance.batching import SMALLEST_CHUNK_SHARE, ContinuousBatc
 from berth_cost.performance.case_table import Floats, Integers
 from berth_cost.performance.simulated.arrivals import arrival_seconds
 
-REQUESTS = 800
+REQUESTS = 600
 """That are looked at, after those that were there at the start."""
 WARM_UP = 100
 """Of these, not counted: what is running at first came at even intervals."""
 MOST_RUNNING = 1024
 """At the start."""
-MOST_EVENTS = 5 * REQUESTS
+MOST_EVENTS = 6 * REQUESTS
 """An arrival, a chunk or two of its prompt and an end a request; a row that needs more has no answer."""
-
-WINDOW_EVENTS = 64
-"""Between two looks at which requests have ended in every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +78,21 @@ class _Events:
         self.total = self.prompts[:, -1]
         # One rising sequence over all rows, so that one search finds how far each of them is.
         self.shares = (self.prompts[:, 1:] / self.total[:, None] + self.rows[:, None]).ravel()
-        self.seats = np.maximum(np.floor(batching.seats), 1).astype(np.int64)
+        # More than the requests that are looked at never run at once.
+        self.seats = np.clip(np.floor(batching.seats), 1, requests).astype(np.int64)
         self.now, self.step = np.zeros(rows), np.zeros(rows)
         self.tokens = self.prompts[self.rows, there]
         self.arrived, self.admitted, self.prefilled = there.copy(), there.copy(), there.copy()
         self.ended, self.finished = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
-        # Of every running request the step after which it ends, inf of others.
-        even = np.ceil((later + there[:, None] + 0.5) / np.maximum(there[:, None], 1) * batching.decode_steps[:, None])
-        self.last_step = np.where(later < 0, even, np.inf)
         self.first_token, self.end = np.full((rows, requests), np.nan), np.full((rows, requests), np.nan)
+        # Running requests stand side by side: the step after which each ends (inf beyond them), and which it is.
+        width = max(int(self.seats.max()), 1)
+        slots = np.arange(width)
+        even = np.ceil((slots + 0.5) / np.maximum(there[:, None], 1) * batching.decode_steps[:, None])
+        self.last_step = np.where(slots < there[:, None], even, np.inf)
+        self.request = np.broadcast_to(slots, (rows, width)).copy()
         self.next_end = self.last_step.min(axis=1)
         """Step after which the next of those running ends, inf where none runs."""
-        self.oldest, self.events = 0, 0
-        """Requests before the oldest have ended in every row."""
 
     def arrive(self) -> None:
         """What has come by now; a replica with nothing to do waits for the next."""
@@ -124,35 +123,26 @@ class _Events:
         rows, requests = _ranges(self.prefilled, through)
         self.first_token[rows, requests] = self.now[rows]
         last_step = self.step[rows] + self.decode_steps[rows, requests]
-        self.last_step[rows, requests] = last_step
+        slots = requests - self.ended[rows]
+        self.last_step[rows, slots], self.request[rows, slots] = last_step, requests
         np.minimum.at(self.next_end, rows, last_step)
         self.prefilled = through
 
     def finish(self) -> None:
-        rows = self.rows[self.next_end <= self.step]
-        if not len(rows):
-            return
-        self.events += 1
-        if self.events % WINDOW_EVENTS == 0:
-            self._forget()
-        window = slice(self.oldest, int(self.prefilled.max()))
-        last_step = self.last_step[rows, window]
-        over, requests = np.nonzero(last_step <= self.step[rows, None])
-        last_step[over, requests] = np.inf
-        self.next_end[rows] = last_step.min(axis=1)
-        requests = requests + self.oldest
-        ended = rows[over]
-        self.last_step[ended, requests] = np.inf
-        self.end[ended, requests] = self.now[ended]
-        self.ended += np.bincount(ended, minlength=len(self.rows))
-        later = requests - self.there[ended]
-        asked = (later >= 0) & (later < REQUESTS)
-        self.finished += np.bincount(ended[asked], minlength=len(self.rows))
-
-    def _forget(self) -> None:
-        """Narrows the window of requests to those that may still run somewhere."""
-        alive = np.isnan(self.end[:, self.oldest :]).any(axis=0)
-        self.oldest += int(np.argmax(alive)) if alive.any() else len(alive)
+        """The last of those running takes the place of each that ends."""
+        while len(rows := self.rows[self.next_end <= self.step]):
+            running = self.prefilled[rows] - self.ended[rows]
+            width = int(running.max())
+            slot = self.last_step[rows, :width].argmin(axis=1)
+            request = self.request[rows, slot]
+            self.end[rows, request] = self.now[rows]
+            last = running - 1
+            self.last_step[rows, slot], self.request[rows, slot] = self.last_step[rows, last], self.request[rows, last]
+            self.last_step[rows, last] = np.inf
+            self.ended[rows] += 1
+            self.next_end[rows] = self.last_step[rows, :width].min(axis=1)
+            later = request - self.there[rows]
+            self.finished[rows] += (later >= 0) & (later < REQUESTS)
 
     def times(self) -> RequestTimes:
         """Of those that are counted."""

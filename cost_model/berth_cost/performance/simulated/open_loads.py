@@ -18,8 +18,8 @@ LIGHT_UTILIZATION = 0.2
 """Of the maximum rate: below it requests hardly meet, and closed forms are exact enough."""
 SHORT_OF_SATURATION = 0.98
 """Beyond it a queue takes longer to settle than a run lasts: closed forms, which know where it settles."""
-ROWS = 256
-"""Simulated in lockstep: enough to share the cost of an event, few enough for the processor's cache."""
+ROWS = 512
+"""Simulated in lockstep: enough to share the cost of an event, few enough for the memory."""
 
 
 def simulated_language_state(
@@ -31,7 +31,9 @@ def simulated_language_state(
         return state
     utilization = state.requests_per_second / replicas.maximum_rate
     chosen = replicas.reasons.feasible & (utilization >= LIGHT_UTILIZATION) & (utilization <= SHORT_OF_SATURATION)
+    # Like with like: the widest of a lot sets what an event costs.
     rows = np.flatnonzero(chosen)
+    rows = rows[np.argsort(state.sequences[rows], kind="stable")]
     latencies = (state.time_to_first_token, state.time_per_output_token, state.end_to_end)
     tables = [{name: latency.statistic(name).copy() for name in STATISTICS} for latency in latencies]
     for start in range(0, len(rows), ROWS):
