@@ -10,8 +10,8 @@ oracle). Prices: the median over clouds of each one's lowest price on demand, fr
 - *learned*: a share of the way from the point to the edge, the least at which the questions about all other models were
   met in 95 %;
 - *naive*: work over peak rate and bandwidth, times the factor that suits all other groups best;
-- *two runs*: the same, told each deployment's runs of fewest and most clients; *α + β·batch*: a line through these. Most
-  deployments of trtllm-docs have one run: there both know the answers.
+- *two runs*: the same, told each deployment's runs of fewest and most clients; *α + β·batch*: a line through these.
+  Most deployments of trtllm-docs have one run: there both know the answers.
 
 Columns: questions; answered (somebody keeps the objective, the chooser may see none); objective met, of the answered;
 met at no more than 1.10 times the oracle's cost, of all; median and mean cost over the oracle's where met.

@@ -7,6 +7,7 @@ import numpy as np
 
 from berth_cost.hardware.device import DeviceColumns
 from berth_cost.performance.case_table import Booleans, CaseTable, Floats, LoadKind, Objects
+from berth_cost.performance.parameter_count import contradiction
 from berth_cost.performance.work import DenseWork, TransformerWork
 
 UNKNOWN, PARALLELISM, PRECISION, MEMORY, OVERLOAD = "unknown", "parallelism", "precision", "memory", "overload"
@@ -45,7 +46,11 @@ def is_transformer(table: CaseTable) -> Booleans:
 
 
 def check_known_transformer(table: CaseTable, reasons: Feasibility, device: DeviceColumns) -> None:
-    """Every number that the answer for a language model depends on."""
+    """Every number that the answer for a language model depends on; its parameters as its dimensions make them."""
+    for index, model in enumerate(table.models):
+        words = None if model.transformer is None else contradiction(model.transformer)
+        if words is not None:
+            reasons.refuse(table.model_index == index, UNKNOWN, words)
     _refuse_missing(
         reasons,
         (

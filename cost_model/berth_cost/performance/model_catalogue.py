@@ -139,33 +139,6 @@ class ModelCatalogue:
         return ModelCatalogue(presets, provenances)
 
 
-def counted_parameters(transformer: Transformer, mlp_matrices: int = 3) -> float:
-    """The parameters that a decoder's dimensions imply, without biases; ``mlp_matrices`` is 2 for GPT-J and Falcon.
-
-    Per layer: projections of queries, keys, values and output (of latent attention: DeepSeek-V2, arXiv:2405.04434,
-    section 2.1), the MLP or the router and its experts, two norms; then embedding, head and the last norm.
-    """
-    hidden, layers, experts = transformer.hidden_size, transformer.layers, transformer.experts
-    expert_layers = layers - experts.first_dense_layers if experts is not None else 0
-    mlp = mlp_matrices * hidden * transformer.intermediate_size * (layers - expert_layers)
-    if experts is not None:
-        one = mlp_matrices * hidden * experts.intermediate_size
-        mlp += expert_layers * (one * (experts.count + experts.shared) + hidden * experts.count)
-    embeddings = transformer.vocabulary_size * hidden * (1 if transformer.tied_embeddings else 2)
-    return float(layers * (_attention_parameters(transformer) + 2 * hidden) + mlp + embeddings + hidden)
-
-
-def _attention_parameters(transformer: Transformer) -> int:
-    hidden, heads, latent = transformer.hidden_size, transformer.attention_heads, transformer.latent_attention
-    if latent is None:
-        return 2 * hidden * transformer.head_size * (heads + transformer.key_value_heads)
-    query_size = heads * (latent.nope_head_size + latent.rope_head_size)
-    queries = hidden * query_size if latent.query_rank is None else latent.query_rank * (hidden + query_size)
-    down = hidden * (latent.key_value_rank + latent.rope_head_size)
-    up = latent.key_value_rank * heads * (latent.nope_head_size + latent.value_head_size)
-    return queries + down + up + heads * latent.value_head_size * hidden
-
-
 def _read_preset(
     name: str, stated: object, sources: Mapping[str, Source], file: str
 ) -> tuple[ModelPreset, Mapping[str, Provenance]]:

@@ -6,7 +6,8 @@ import pytest
 
 from berth_cost.cases.case import Transformer
 from berth_cost.document import DocumentError
-from berth_cost.performance.model_catalogue import ModelCatalogue, ModelPreset, UnknownModel, counted_parameters
+from berth_cost.performance.model_catalogue import ModelCatalogue, ModelPreset, UnknownModel
+from berth_cost.performance.parameter_count import counted_parameters
 
 CATALOGUE = ModelCatalogue.load_builtin()
 TRANSFORMERS = [name for name, one in sorted(CATALOGUE.presets.items()) if one.model.transformer]

@@ -36,9 +36,10 @@ def simulated_language_state(
     rows = rows[np.argsort(state.sequences[rows], kind="stable")]
     latencies = (state.time_to_first_token, state.time_per_output_token, state.end_to_end)
     tables = [{name: latency.statistic(name).copy() for name in STATISTICS} for latency in latencies]
+    interruption = _median_interruption(state)
     for start in range(0, len(rows), ROWS):
         some = rows[start : start + ROWS]
-        found = _latencies(rows_of(replicas.batching, some), rows_of(state, some), seed)
+        found = _latencies(rows_of(replicas.batching, some), rows_of(state, some), interruption[some], seed)
         for table, latency in zip(tables, found, strict=True):
             for name in STATISTICS:
                 value = latency.statistic(name)
@@ -47,22 +48,26 @@ def simulated_language_state(
     return replace(state, time_to_first_token=first, time_per_output_token=token, end_to_end=end)
 
 
-def _latencies(batching: ContinuousBatching, state: LanguageState, seed: int) -> tuple[Latency, Latency, Latency]:
-    """To the first token, per token and end to end, with the same overheads and jitter as in closed form."""
+def _median_interruption(state: LanguageState) -> Floats:
+    """How much less than on average prompts add to the median gap between two tokens (a negative number)."""
+    parts = [part for part in state.time_per_output_token.parts if isinstance(part, Interruption)]
+    return np.asarray(sum((part.median - part.average for part in parts), np.zeros_like(state.step_seconds)))
+
+
+def _latencies(
+    batching: ContinuousBatching, state: LanguageState, interruption: Floats, seed: int
+) -> tuple[Latency, Latency, Latency]:
+    """To the first token, per token and end to end, with the same overheads and jitter as in closed form. Per token
+    nan, which keeps the closed form, where answers have one token."""
     times = simulated_requests(batching, state.requests_per_second, state.sequences, seed)
     fixed = state.time_to_first_token.fixed
     step, prefill = state.step_seconds, state.prefill_seconds
     decoding = batching.decode_steps * step
     jitter = Jitter(batching.first_token_jitter * (prefill + batching.request_overhead))
     tokens = np.maximum(batching.decode_steps * batching.tokens_per_step, 1.0)
-    per_token = times.decoding / tokens[:, None]
-    decodes = batching.decode_steps > 0
+    per_token = _sampled(np.where(batching.decode_steps > 0, times.decoding.T / tokens, np.nan).T)
     # The median is of single gaps, most of which no prompt interrupts; high percentiles are of requests.
-    own = state.time_per_output_token
-    gaps = [part.quantile("p50") - part.mean() for part in own.parts if isinstance(part, Interruption)]
-    sampled = _sampled(per_token)
-    median = sampled["mean"] + sum(gaps, np.zeros_like(step))
-    token = {name: np.where(decodes, value, own.statistic(name)) for name, value in (sampled | {"p50": median}).items()}
+    token = per_token | {"p50": per_token["mean"] + interruption}
     service = batching.service_jitter
     return (
         Latency(fixed, [Sampled(_sampled(times.first_token)), jitter]),
