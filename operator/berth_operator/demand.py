@@ -10,6 +10,7 @@ from typing import Any
 from berth_cost.cases.case import Dense, Model, Transformer
 from berth_cost.hardware.gpu_catalogue import UnknownGPU
 from berth_cost.performance.model_catalogue import ModelPreset, UnknownModel
+from berth_cost.performance.parameter_count import contradiction
 from berth_operator.api.conditions import Reason
 from berth_operator.api.field import Part
 from berth_operator.api.model import GENERATING_BACKENDS, ONE_PASS_BACKENDS, Backend
@@ -198,6 +199,9 @@ def _problems(
     if model is None:
         yield _invalid("spec.model: state preset, architecture, or measuredFrom")
         return
+    contradicted = contradiction(model.transformer) if model.transformer is not None else None
+    if contradicted is not None:
+        yield _invalid(f"spec.model.architecture.transformer: {contradicted}")
     generates, what = model.transformer is not None, spec.model.preset or "the model"
     if generates and backend in ONE_PASS_BACKENDS:
         message = f"spec.model.backend: {backend} runs one forward pass a request, and {what} is a language model"

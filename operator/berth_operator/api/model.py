@@ -52,7 +52,7 @@ class Experts(Part):
     intermediate_size: Count
     """Inner width of one routed expert's MLP (moe_intermediate_size, else intermediate_size)."""
     shared: Tally = 0
-    """Experts that run for every token; the prediction takes their weights from parameters, whatever this says."""
+    """Experts that run for every token; their weights count into those that parameters must agree with."""
     first_dense_layers: Tally = 0
     """Layers at the start that have no experts."""
 
@@ -72,7 +72,8 @@ class LatentAttention(Part):
     key_value_rank: Count
     """Width of the compressed keys and values (kv_lora_rank)."""
     query_rank: Count | None = None
-    """Width of the compressed queries (q_lora_rank); absent: not compressed. The prediction does not depend on it."""
+    """Width of the compressed queries (q_lora_rank); absent: not compressed. It counts into the
+    weights that parameters must agree with."""
     rope_head_size: Count
     """Numbers of a head's query and key that carry the position (qk_rope_head_dim)."""
     nope_head_size: Count
@@ -85,15 +86,16 @@ class Transformer(Part):
     """A decoder language model by its dimensions, as its config.json states them; none is taken from the preset."""
 
     parameters: CountQuantity
-    """All weights, such as "8.03G"."""
+    """All weights, such as "8.03G"; the dimensions must make as many, within a factor of 1.5."""
     active_parameters: CountQuantity | None = None
-    """Weights that one token passes through, of a mixture of experts; the prediction counts them from experts."""
+    """Weights that one token passes through, of a mixture of experts. The prediction counts them from experts; what
+    is stated must agree within a factor of 1.5."""
     layers: Count
     """Decoder layers (num_hidden_layers)."""
     hidden_size: Count
     """Numbers in a token's hidden vector (hidden_size)."""
     intermediate_size: Count
-    """Inner width of a dense layer's MLP (intermediate_size); the prediction takes the weights from parameters."""
+    """Inner width of a dense layer's MLP (intermediate_size); the weights that it makes must agree with parameters."""
     attention_heads: Count
     """Query heads of a layer (num_attention_heads); the number of GPUs that a replica spans must divide it."""
     key_value_heads: Count
