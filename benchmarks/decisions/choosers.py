@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from grids import Answers, Floats, Question
 
-WANTED_MET, WANTED_CHEAP, CHEAP = 0.95, 0.80, 1.10
+WANTED_MET, CHEAP = 0.95, 1.10
 SHARES = tuple(round(0.1 * tenth, 1) for tenth in range(11))
 """Of the way (in logs) from the point to the pessimistic edge, as margins to choose between."""
 
