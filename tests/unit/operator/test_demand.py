@@ -88,6 +88,17 @@ def test_variants_come_in_one_order_with_exact_scores() -> None:
 # --- what is not understood --------------------------------------------------------------------------------------
 
 
+ARCHITECTURE = {
+    "layers": 32,
+    "hiddenSize": 4096,
+    "intermediateSize": 14336,
+    "attentionHeads": 32,
+    "keyValueHeads": 8,
+    "headSize": 128,
+    "vocabularySize": 128256,
+}
+
+
 def model(**stated: Any) -> dict[str, Any]:
     return {"variants": [variant("fp16")], **stated}
 
@@ -107,6 +118,11 @@ def model(**stated: Any) -> dict[str, Any]:
             LLAMA | {"model": model(preset="llama3.1-8b", maximumContextTokens=10_000_000)},
             "InvalidSpec",
             "spec.model.maximumContextTokens: 10000000, but llama3.1-8b has a context of 131072",
+        ),
+        (
+            LLAMA | {"model": model(architecture={"transformer": ARCHITECTURE | {"parameters": "80.3G"}})},
+            "InvalidSpec",
+            "spec.model.architecture.transformer: the model's parameters is 8.03e+10, and its dimensions make 8.03e+09",
         ),
         ({"traffic": {"requestsPerSecond": 0.5}}, "InvalidSpec", "spec.traffic.requestsPerSecond"),
         ({"replicas": {"minimum": 3, "maximum": 2}}, "InvalidSpec", "spec.replicas.minimum"),
