@@ -85,8 +85,8 @@ class SustainableRate:
 def predict(table: CaseTable, constants: Constants | None = None, *, seed: int | None = None) -> PredictionTable:
     """Latency percentiles, throughput, memory, power and energy of every case.
 
-    With a ``seed``, percentiles of language models under an open load that is not light come from a simulation, some
-    10 ms a case; without one from closed forms, as everything else does.
+    With a ``seed``, percentiles of language models under an open load that is not light come from a simulation, a few
+    milliseconds a case; without one from closed forms, as everything else does.
 
     Reasons: ``unknown`` (a number that nobody knows, named in the message), ``parallelism``, ``precision``,
     ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second).
