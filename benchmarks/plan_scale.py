@@ -26,7 +26,9 @@ from rich.table import Table
 
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance.model_catalogue import ModelCatalogue
-from berth_cost.prices.book import Price
+from berth_cost.prices.book import Price, PriceBook
+from berth_cost.prices.conventional import ConventionalGPUs
+from berth_cost.prices.list_price import ListPrice, list_prices
 from berth_scheduler import fleet, plan, survey
 from berth_scheduler.snapshot import (
     CapacityType,
@@ -80,6 +82,7 @@ STAGES: tuple[tuple[str, ModuleType, str], ...] = (
     ("runners-up", plan, "runners_up"),
     ("predictions of the choices", plan, "_predictions"),
     ("decisions", plan, "_decisions"),
+    ("savings against baselines", plan, "savings_of"),
 )
 
 
@@ -113,7 +116,17 @@ def fleet_of(workloads: int, nodes: int, problems: int, seed: int = 1) -> Snapsh
         time=datetime(2026, 11, 2, tzinfo=UTC),
         workloads=tuple(_workload(draw, index, draw.choice(kinds)) for index in range(workloads)),
         pools=tuple(_pool(index, nodes) for index in range(len(POOLS))),
+        list_prices=_list_prices(),
     )
+
+
+def _list_prices() -> tuple[ListPrice, ...]:
+    """What the decisions are compared with."""
+    gpus = GPUCatalogue.load_builtin()
+    wanted = {name: gpus.get(name) for name in (*ConventionalGPUs.load_builtin().names, *(pool[1] for pool in POOLS))}
+    known = {name: gpu for name, gpu in wanted.items() if isinstance(gpu, GPUSpecification)}
+    place = {("aws", "us-east-1")}
+    return list_prices(PriceBook.load_builtin(), known, place, today=date(2026, 11, 2), refused_after_days=None)
 
 
 def _pool(index: int, nodes: int) -> Pool:

@@ -9,6 +9,7 @@ from berth_operator.catalogues import Catalogues
 from berth_operator.demand import workload_of
 from berth_operator.measurements import ConfigMaps
 from berth_operator.running import NOTHING_RUNS, RunningWorkload, read_running
+from berth_operator.supply.list_prices import list_prices_of
 from berth_operator.supply.pools import pools_of
 from berth_operator.world import Object, World, key_of
 from berth_scheduler.snapshot import Policy, Snapshot, Toleration, Workload
@@ -31,11 +32,13 @@ def gather(
     running = read_running(world)
     counted = frozenset[str]().union(*(one.pods for one in running.values()))
     others = replace(world, pods=tuple(pod for pod in world.pods if key_of(pod) not in counted))
+    pools = pools_of(others, catalogues, time=time, tolerations=tolerations, policy=policy)
     return Snapshot(
         time=time,
         policy=policy,
         workloads=_workloads(world, catalogues, running),
-        pools=pools_of(others, catalogues, time=time, tolerations=tolerations, policy=policy),
+        pools=pools,
+        list_prices=list_prices_of(world, pools, catalogues, time.date(), policy),
     )
 
 

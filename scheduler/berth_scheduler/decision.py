@@ -9,6 +9,7 @@ from pydantic import Field
 
 from berth_cost.cases.case import Prediction
 from berth_cost.record import Record
+from berth_scheduler.savings.saving import Saving, SavingTotal
 from berth_scheduler.snapshot import Berth, Sharing
 
 
@@ -152,10 +153,12 @@ class Decision(Record):
     cost: Cost | None = None
     footprint: Footprint | None = None
     """At the planned rate; ``objectives.carbon`` limits it, nothing else is decided by it."""
+    savings: tuple[Saving, ...] = ()
+    """Against each named baseline, of what is placed and has a price."""
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     decision_hash: str
-    """Of the whole decision without times and observed values."""
+    """Of the whole decision without times, observed values and what it is compared with."""
 
 
 class Totals(Record):
@@ -163,6 +166,8 @@ class Totals(Record):
     idle_usd_per_hour: Decimal
     """What started nodes cost beyond the shares that workloads use."""
     gpus_by_pool: dict[str, float]
+    savings: tuple[SavingTotal, ...] = ()
+    """Against each baseline, of the workloads that can be compared with it."""
     idle_usd_per_hour_by_pool: Annotated[dict[str, Decimal], Field(exclude=True)] = {}
     """What is idle, by pool where there is any: for whoever charges it to somebody; not part of the documented JSON."""
 

@@ -57,7 +57,7 @@ def incumbent_of(workload: Workload, supply: Supply, whole: frozenset[str]) -> I
     running = next((one for one in staying if one.revision in whole), None) or next(iter(staying or revisions), None)
     if running is None or not _is_uniform(running):
         return None
-    offers = tuple(_offer_of(one, supply) for one in running.berths)
+    offers = tuple(offer_of(one, supply) for one in running.berths)
     shapes = [int(supply.shape[offer]) for offer in offers if offer is not None]
     known = next((shape for shape in shapes if shape != NO_SHAPE), None)
     return Incumbent(running, bool(staying), known, offers)
@@ -71,7 +71,7 @@ def _is_uniform(running: Running) -> bool:
     return len({configuration(one.berth) for one in running.berths}) == 1
 
 
-def _offer_of(one: RunningBerth, supply: Supply) -> int | None:
+def offer_of(one: RunningBerth, supply: Supply) -> int | None:
     """The same slice of the same GPU bought the same way; a GPU that is not known at present is believed."""
     index = _offer_of_pool(one, supply)
     if index is None:

@@ -16,6 +16,8 @@ from berth_scheduler.rejection import nearest_misses
 from berth_scheduler.rejection_words import rejections_of
 from berth_scheduler.relaxation import relaxations
 from berth_scheduler.runner_up import runners_up
+from berth_scheduler.savings.comparison import savings_of, totals_of_savings
+from berth_scheduler.savings.saving import Saving
 from berth_scheduler.snapshot import Berth, Problem, Snapshot, Workload
 from berth_scheduler.supply import Supply, supply_of
 from berth_scheduler.survey import Survey, survey
@@ -43,24 +45,26 @@ def plan(snapshot: Snapshot) -> Plan:
         decisions |= {workload.key: verdict.without_pools(workload) for workload in plannable}
         plannable = ()
     placed: list[tuple[tuple[Berth, ...], Fraction | None]] = []
+    savings: dict[str, tuple[Saving, ...]] = {}
     if plannable:
         found = survey(plannable, supply, snapshot.policy, whole)
         fleet = plan_fleet(found, room)
         decisions |= {decision.workload: decision for decision in _decisions(found, fleet)}
+        savings = savings_of(found, fleet, decisions.values(), snapshot.list_prices)
         placed = [(choice.berths, choice.usd_per_hour) for _, choice in sorted(fleet.choices.items())]
-    return Plan(
-        time=snapshot.time,
-        decisions=tuple(_dated(decisions[workload.key], supply, snapshot) for workload in workloads),
-        totals=totals_of(placed, supply, room),
+    compared = tuple(
+        _compared(decisions[workload.key], supply, snapshot, savings.get(workload.key, ())) for workload in workloads
     )
+    totals = totals_of(placed, supply, room).model_copy(update={"savings": totals_of_savings(compared)})
+    return Plan(time=snapshot.time, decisions=compared, totals=totals)
 
 
-def _dated(decision: Decision, supply: Supply, snapshot: Snapshot) -> Decision:
-    """With what the age of its prices means for its cost."""
+def _compared(decision: Decision, supply: Supply, snapshot: Snapshot, savings: tuple[Saving, ...]) -> Decision:
+    """With what the age of its prices means for its cost, and what it saves."""
     if decision.cost is None:
         return decision
     cost = with_price_age(decision.cost, decision.berths, supply, snapshot.policy, snapshot.time.date())
-    return decision.model_copy(update={"cost": cost})
+    return decision.model_copy(update={"cost": cost, "savings": savings})
 
 
 def _problem(workload: Workload) -> Problem | None:

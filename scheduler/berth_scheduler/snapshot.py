@@ -13,6 +13,7 @@ from pydantic import Field
 from berth_cost.cases.case import MeasuredPoint, Model
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
 from berth_cost.prices.book import Price
+from berth_cost.prices.list_price import ListPrice
 from berth_cost.record import Record
 from berth_cost.spending.carbon import Site
 
@@ -251,6 +252,8 @@ class Pool(Record):
     zones: tuple[str, ...] | None = None
     price: Price | None = None
     """Per node hour."""
+    on_demand_price: Price | None = None
+    """Of such a node at the same place on demand, where it is bought otherwise and the price book knows."""
     site: Site | None = None
     """Where it draws its power; None: not known."""
     spot: SpotRisk | None = None
@@ -283,3 +286,5 @@ class Snapshot(Record):
     policy: Policy = Policy()
     workloads: tuple[Workload, ...] = ()
     pools: tuple[Pool, ...] = ()
+    list_prices: tuple[ListPrice, ...] = ()
+    """What GPUs are listed at where the fleet buys, by GPU: what savings are measured by, nothing is placed by them."""

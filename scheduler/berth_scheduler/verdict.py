@@ -29,6 +29,7 @@ NOT_HASHED = {
     "prediction": True,
     "footprint": True,
     "availability_percent": True,
+    "savings": True,
     "cost": {"price_date", "effective_usd_per_hour", "usd_per_hour_low", "usd_per_hour_high", "price_note"},
     "decision_hash": True,
 }
@@ -114,7 +115,7 @@ def unplaced(found: Survey, index: int, plan: FleetPlan, evidence: Evidence) -> 
 
 
 def sealed(decision: Decision) -> Decision:
-    """With its hash: of everything but the prediction, the age of prices and the hash itself."""
+    """With its hash: of all but the prediction, the age of prices, what it is compared with and the hash itself."""
     content = decision.model_dump_json(exclude=NOT_HASHED)  # type: ignore[arg-type]
     digest = hashlib.sha256(content.encode()).hexdigest()[:HASH_CHARACTERS]
     return decision.model_copy(update={"decision_hash": digest})

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache, cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -78,6 +79,16 @@ class FlaggedPrice:
     flag: PriceFlag
     message: str
     origin: Origin
+
+
+class CheapestNode(NamedTuple):
+    """On demand, the cheapest node per GPU of one kind at one place; ``most_gpus`` in one node of any type there."""
+
+    usd_per_gpu_hour: Fraction
+    key: PriceKey
+    price: Price
+    gpus: int
+    most_gpus: int
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,27 @@ class PriceBook:
     def reference(self) -> Reference:
         """What prices on demand are in this book."""
         return Reference.of({key: price.usd_per_node_hour for key, price in self.prices.items()}, self.instances)
+
+    @cached_property
+    def cheapest(self) -> Mapping[str, tuple[CheapestNode, ...]]:
+        """By GPU, the cheapest node of each cloud and region that has whole ones on demand, by place."""
+        nodes: dict[str, dict[tuple[str, str], list[CheapestNode]]] = {}
+        for key, price in self.rows():
+            shape = self.instances.get((key.cloud, key.instance_type))
+            if shape is not None and key.bought == "OnDemand" and shape.gpu_count.denominator == 1:
+                count = shape.gpu_count.numerator
+                usd = Fraction(price.usd_per_node_hour) / count
+                at = nodes.setdefault(shape.gpu, {}).setdefault((key.cloud, key.region), [])
+                at.append(CheapestNode(usd, key, price, count, count))
+        return {
+            gpu: tuple(
+                min(found, key=lambda one: (one.usd_per_gpu_hour, one.key.order))._replace(
+                    most_gpus=max(one.gpus for one in found)
+                )
+                for _, found in sorted(places.items())
+            )
+            for gpu, places in sorted(nodes.items())
+        }
 
     @cached_property
     def _clouds_by_type(self) -> Mapping[str, tuple[str, ...]]:

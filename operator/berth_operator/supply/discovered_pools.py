@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
+from berth_cost.prices.book import Price
 from berth_operator.api.conditions import Reason
 from berth_operator.supply.gpu_annotation import weakest
 from berth_operator.supply.gpu_nodes import GPUNode, UnreadableNode, some
@@ -117,6 +118,7 @@ def _pool(name: str, nodes: Sequence[GPUNode], around: Surroundings) -> Pool:
         mig_layout=dict(first.partition.layout),
         zones=(first.node.zone,) if first.node.zone else None,
         price=None if isinstance(price, Problem) else price,
+        on_demand_price=_on_demand_price(nodes, capacity_type, around),
         site=site_by_labels(nodes),
         nodes=usable_where_tolerated(
             nodes, [*tolerations, *around.tolerations], found, "state a GPUPool that tolerates it"
@@ -126,6 +128,14 @@ def _pool(name: str, nodes: Sequence[GPUNode], around: Surroundings) -> Pool:
         problems=tuple(found.problems),
         remarks=tuple(found.remarks),
     )
+
+
+def _on_demand_price(nodes: Sequence[GPUNode], capacity_type: CapacityType, around: Surroundings) -> Price | None:
+    if capacity_type is CapacityType.ON_DEMAND:
+        return None
+    listed = price_by_labels(nodes, CapacityType.ON_DEMAND, around.catalogues.prices)
+    price = unless_too_old(listed, around.today, around.policy)
+    return None if isinstance(price, Problem) else price
 
 
 def _tolerations(nodes: Sequence[GPUNode], capacity_type: CapacityType) -> tuple[Toleration, ...]:

@@ -96,6 +96,7 @@ def stated_pool(pool: GPUPool, nodes: PoolNodes, overlap: Sequence[Problem], aro
         maximum_nodes=spec.maximum_nodes,
         zones=spec.zones,
         price=_price(pool, fitting, gpus_per_node, around, found),
+        on_demand_price=_on_demand_price(pool, fitting, around),
         site=_site(pool, fitting),
         spot=None
         if spec.spot is None
@@ -346,6 +347,20 @@ def _newest_price(pool: GPUPool, nodes: Sequence[GPUNode], gpus_per_node: int, a
     if isinstance(looked_up, PriceMissing):
         return Problem(reason=Reason.NO_PRICE, message=f"spec.price: {looked_up.message}")
     return looked_up
+
+
+def _on_demand_price(pool: GPUPool, nodes: Sequence[GPUNode], around: Surroundings) -> Price | None:
+    """Of the same type at the same place, for a pool that is bought otherwise and priced by the book."""
+    stated, book = pool.spec.price, around.catalogues.prices
+    if pool.spec.capacity_type is CapacityType.ON_DEMAND or (stated is not None and stated.instance_type is None):
+        return None
+    if stated is None:
+        listed = price_by_labels(nodes, CapacityType.ON_DEMAND, book)
+    else:
+        found = book.lookup(cloud=stated.cloud, region=stated.region, instance_type=stated.instance_type or "")
+        listed = Problem(reason=Reason.NO_PRICE, message=found.message) if isinstance(found, PriceMissing) else found
+    fresh = unless_too_old(listed, around.today, around.policy)
+    return None if isinstance(fresh, Problem) else fresh
 
 
 def _site(pool: GPUPool, nodes: Sequence[GPUNode]) -> Site | None:

@@ -1,0 +1,1 @@
+"""What decisions save against named baselines, and where the saving comes from."""
