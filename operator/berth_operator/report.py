@@ -34,6 +34,7 @@ from berth_operator.api.v1alpha1 import (
 )
 from berth_operator.labels import REVISION, WORKLOAD
 from berth_operator.rollout import Phase, Running
+from berth_operator.saving_report import saving_statuses
 from berth_scheduler.decision import Alternative, Decision
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
 
@@ -106,6 +107,7 @@ def workload_status(
         selector=_selector(workload, progress.serving),
         predicted=None if decision.prediction is None else _predicted(decision.prediction, workload, asked),
         cost=_cost(decision),
+        savings=saving_statuses(decision),
         alternatives=tuple(_alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
         revision=progress.revision,
         serving_revision=progress.serving,

@@ -7,6 +7,8 @@ from berth_cost.cases.case import Prediction
 from berth_cost.record import Record
 from berth_scheduler.constraints import least_score
 from berth_scheduler.decision import Constraint, Cost, Decision, Footprint, Transition
+from berth_scheduler.savings.saving import Baseline
+from berth_scheduler.savings.words import BASELINES, saving_phrase
 from berth_scheduler.snapshot import Workload
 from berth_scheduler.wording import (
     LATENCY_PARTS,
@@ -51,6 +53,14 @@ class NearestChange(Record):
     result: str
 
 
+class ComparedWith(Record):
+    """A baseline by its name, and what it comes to."""
+
+    baseline: Baseline
+    name: str
+    text: str
+
+
 class Explanation(Record):
     """``headline`` answers the question; ``because`` is the binding constraint of what cannot be placed.
 
@@ -68,6 +78,8 @@ class Explanation(Record):
     """The largest part and what it is made of, as shares of the mean latency."""
     energy: str | None = None
     """What a request draws and emits, where its site is known."""
+    compared_with: tuple[ComparedWith, ...] = ()
+    """What it saves against named baselines, and where that comes from."""
     runners_up: tuple[str, ...] = ()
     why_not: tuple[str, ...] = ()
     nearest_that_would_do: tuple[NearestChange, ...] = ()
@@ -86,6 +98,10 @@ def explain(decision: Decision, workload: Workload) -> Explanation:
         where_the_time_goes=tuple(_time_shares(decision.prediction)) if decision.prediction else (),
         bound_by=_bound_by(decision.prediction),
         energy=_energy(decision.footprint) if decision.footprint and decision.footprint.sites else None,
+        compared_with=tuple(
+            ComparedWith(baseline=one.baseline, name=BASELINES[one.baseline], text=saving_phrase(one))
+            for one in decision.savings
+        ),
         runners_up=tuple(one.message for one in decision.alternatives),
         why_not=tuple(one.message for one in decision.rejected),
         closing=_next_step(decision),

@@ -144,6 +144,41 @@ class WorkloadCost(Part):
     """Which prices are old, and since when."""
 
 
+class SavingParts(Part):
+    """Where a saving comes from, USD an hour each; negative: it costs more. What is absent is nothing."""
+
+    gpu: DecimalString | None = None
+    """Another GPU or slice, with the replicas that it then takes."""
+    precision: DecimalString | None = None
+    """Another precision, with the replicas that it then takes."""
+    gpu_and_precision: DecimalString | None = None
+    """Both, where they cannot be told apart."""
+    replicas: DecimalString | None = None
+    """More or fewer replicas than the rate takes there."""
+    capacity_type: DecimalString | None = None
+    """Bought otherwise than on demand."""
+    price: DecimalString | None = None
+    """The same elsewhere or at another price: region, kind of node, negotiated, owned."""
+
+
+class SavingStatus(Part):
+    """What the decided replicas save against a named baseline."""
+
+    against: Literal["Running", "Conventional"]
+    """Running: what serves now, at today's prices; while it is what is decided, this is left out. Conventional: on
+    demand, fp16, static peak, on the GPU that most people would take."""
+    what: Word | None = None
+    """The baseline itself, such as "3 × T4, fp16, on demand"."""
+    usd_per_hour: DecimalString | None = None
+    """USD an hour of the baseline."""
+    saved_usd_per_hour: DecimalString | None = None
+    """The baseline's cost less the decided one; negative: the decision costs more."""
+    parts: SavingParts | None = None
+    """Where it comes from: these add up to savedUSDPerHour."""
+    unknown: Sentence | None = None
+    """Why it cannot be computed; then everything else is absent."""
+
+
 class AlternativeStatus(Part):
     """Another way, and the constraint that beat it."""
 
@@ -177,6 +212,8 @@ class InferenceWorkloadStatus(Part):
     """Label selector of the pods that serve, for kubectl get pods -l."""
     predicted: Predicted | None = None
     cost: WorkloadCost | None = None
+    savings: Annotated[tuple[SavingStatus, ...], Field(max_length=4)] = ()
+    """What the decision saves against named baselines, and where that comes from."""
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=5)] = ()
     """Other ways that are feasible now, cheapest first; where nothing could be placed, ways that one change opens."""
     revision: Word | None = None

@@ -39,6 +39,8 @@ from berth_operator.api.status import (
     PoolPriceStatus,
     PoolSummary,
     Predicted,
+    SavingParts,
+    SavingStatus,
     WorkloadCost,
     WorkloadSummary,
 )
@@ -105,6 +107,8 @@ __all__ = [
     "ResourceAmounts",
     "Resources",
     "Rollout",
+    "SavingParts",
+    "SavingStatus",
     "Serving",
     "Source",
     "Spot",

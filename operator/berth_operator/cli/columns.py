@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from berth_scheduler.decision import Decision
+from berth_scheduler.savings.saving import Baseline
+from berth_scheduler.savings.words import saving_of
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
 from berth_scheduler.wording import dollars, duration_band, model_metric, number, unit_name
 
@@ -67,6 +69,15 @@ def hourly(usd_per_hour: Decimal | None) -> str:
 
 def cost(decision: Decision) -> Decimal | None:
     return decision.cost.usd_per_hour if decision.cost else None
+
+
+def saved(decision: Decision) -> str:
+    """``64 %`` of what most people would pay, ``−12 %`` where it costs more; a dash where nobody knows."""
+    saving = saving_of(decision.savings, Baseline.CONVENTIONAL)
+    if saving is None or saving.saved_percent is None:
+        return NOTHING
+    percent = round(saving.saved_percent)
+    return f"{'−' if percent < 0 else ''}{abs(percent)} %"
 
 
 def change(before: Decimal, after: Decimal) -> str:

@@ -3,6 +3,8 @@
 from berth_operator.cli.output import Column, Page, cell, unbroken
 from berth_operator.cli.plan_view import markdown_row
 from berth_scheduler.explain import Explanation, ObjectiveLine
+from berth_scheduler.savings.comparison import NOTHING_RUNS
+from berth_scheduler.savings.saving import Baseline
 from berth_scheduler.snapshot import Workload
 from berth_scheduler.wording import plural
 
@@ -11,6 +13,7 @@ LABEL = 22
 FEW = 4
 """Rejected groups that are shown without ``--all``."""
 FEW_RUNNERS_UP = 2
+LABELS = {Baseline.RUNNING: "Against what runs", Baseline.CONVENTIONAL: "Against the usual"}
 
 
 def show_explanation(page: Page, explanation: Explanation, workload: Workload, *, everything: bool, again: str) -> None:
@@ -31,6 +34,7 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
         _labelled(page, "", [_unbroken_shares(explanation.bound_by)])
     if explanation.energy:
         _labelled(page, "Energy of the GPUs", [explanation.energy])
+    _show_savings(page, explanation)
     runners_up = explanation.runners_up if everything else explanation.runners_up[:FEW_RUNNERS_UP]
     reasons = [one for one in explanation.why_not if one != explanation.because]
     why_not = list(reasons if everything else reasons[:FEW])
@@ -52,6 +56,15 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
         page.sentence(remark.message, "yellow")
     if explanation.closing:
         page.sentence(explanation.closing)
+
+
+def _show_savings(page: Page, explanation: Explanation) -> None:
+    """Each baseline that says something: that nothing runs yet is no news."""
+    told = [one for one in explanation.compared_with if one.text != f"not known: {NOTHING_RUNS.unknown}"]
+    if told:
+        page.gap()
+    for one in told:
+        _labelled(page, LABELS[one.baseline], [one.text])
 
 
 def _unbroken_shares(text: str) -> str:
@@ -102,6 +115,7 @@ def explanation_markdown(explanation: Explanation) -> str:
         ]
         lines.append("")
     lines += [f"- energy of the GPUs: {explanation.energy}"] if explanation.energy else []
+    lines += [f"- against {one.name}: {one.text}" for one in explanation.compared_with]
     lines += [f"- would do: {one.change}: {one.result}" for one in explanation.nearest_that_would_do]
     lines += [f"- runner-up: {one}" for one in explanation.runners_up]
     lines += [f"- why not: {one}" for one in explanation.why_not[:FEW]]

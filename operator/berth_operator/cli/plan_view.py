@@ -8,16 +8,18 @@ from berth_operator.api.conditions import Reason
 from berth_operator.cli import columns
 from berth_operator.cli.output import Column, Page, cell
 from berth_scheduler.decision import Cost, Plan, Transition
+from berth_scheduler.savings.words import total_phrase
 from berth_scheduler.snapshot import Pool, Snapshot
 from berth_scheduler.wording import dollars, plural
 
 COLUMNS = (
     Column("WORKLOAD", least=20),
     Column("GPU", least=16),
-    Column("PRECISION"),
+    Column("PREC."),
     Column("REPLICAS"),
     Column("PREDICTED (90 % BAND)", least=20),
-    Column("COST", right=True),
+    Column("COST/H", right=True),
+    Column("SAVED", right=True),
 )
 MOST_POOLS = 10
 """Pools that cannot be used, named one by one."""
@@ -42,6 +44,7 @@ def show_plan(page: Page, plan: Plan, snapshot: Snapshot, *, again: str) -> None
     if any(one.placed for one in plan.decisions):
         page.gap()
         page.table(COLUMNS, _rows(plan, snapshot))
+    _show_savings(page, plan)
     refused = [one for one in plan.decisions if not one.placed]
     if refused:
         page.gap()
@@ -72,11 +75,21 @@ def _rows(plan: Plan, snapshot: Snapshot) -> list[tuple[Text, ...]]:
             cell(columns.precision(one.berths)),
             cell(columns.replicas(one.berths)),
             cell(columns.tightest(one, workloads[one.workload])),
-            cell(columns.hourly(columns.cost(one))),
+            cell(columns.hourly(columns.cost(one)).removesuffix("/h")),
+            cell(columns.saved(one)),
         )
         for one in plan.decisions
         if one.placed
     ]
+
+
+def _show_savings(page: Page, plan: Plan) -> None:
+    """Against each baseline that anything can be compared with; the last one is the column's."""
+    if plan.totals.savings:
+        page.gap()
+    placed = sum(one.placed for one in plan.decisions)
+    for total in plan.totals.savings:
+        page.sentence(total_phrase(total, placed), indent="  ", first="")
 
 
 def _show_old_prices(page: Page, plan: Plan) -> None:
@@ -119,7 +132,10 @@ def plan_markdown(plan: Plan, snapshot: Snapshot) -> str:
     """For a comment on a pull request."""
     workloads = {one.key: one for one in snapshot.workloads}
     lines = [f"**{headline(plan, snapshot)}**", ""]
-    lines += ["| workload | GPU | precision | replicas | predicted (90 % band) | cost |", "|---|---|---|---|---|---:|"]
+    lines += [
+        "| workload | GPU | precision | replicas | predicted (90 % band) | cost | saved |",
+        "|---|---|---|---|---|---:|---:|",
+    ]
     for one in plan.decisions:
         shown = (
             columns.gpu(one.berths),
@@ -127,8 +143,11 @@ def plan_markdown(plan: Plan, snapshot: Snapshot) -> str:
             columns.replicas(one.berths),
             columns.tightest(one, workloads[one.workload]) if one.placed else f"**not placed**: {one.message}",
             columns.hourly(columns.cost(one)),
+            columns.saved(one),
         )
         lines.append(markdown_row(one.workload, *shown))
+    placed = sum(one.placed for one in plan.decisions)
+    lines += ["", *(f"{total_phrase(total, placed)}  " for total in plan.totals.savings)] if plan.totals.savings else []
     doubted = [one for one in plan.decisions if one.cost is not None and one.cost.price_note is not None]
     lines += ["", *(f"{one.workload}: {doubted_price(one.cost)}  " for one in doubted if one.cost)] if doubted else []
     return "\n".join(lines) + "\n"

@@ -86,7 +86,7 @@ class Static(NamedTuple):
         """Not where one of the two alone would cost more and the other more than makes up for it: a slice that is too
         small for fp16 and right for int8 was chosen for neither."""
         other = self.other_gpu
-        return other is not None and min(self.before, self.after) <= other <= max(self.before, self.after)
+        return other is not None and (self.before <= other <= self.after or self.before >= other >= self.after)
 
 
 def parts_of(before: Bill, after: Bill, static: Static, saved: Decimal) -> dict[Factor, Decimal]:

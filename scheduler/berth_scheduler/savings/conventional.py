@@ -61,7 +61,7 @@ def conventional_of(
     """
     by_gpu = {one.gpu: one for one in list_prices if one.specification is not None}
     sized = cells.sized_questions()
-    supported: dict[tuple[str, str], frozenset[str]] = {}
+    precisions = _Precisions()
     settled: dict[int, Conventional | str] = {}
     ladders = {index: _ladder(found.workloads[index]) for index in indices}
     for height in range(max((len(ladder) for ladder in ladders.values()), default=0)):
@@ -70,7 +70,7 @@ def conventional_of(
             rung = ladders[index][height] if index not in settled and height < len(ladders[index]) else None
             listed = by_gpu.get(rung.gpu) if rung else None
             if rung is not None and listed is not None and listed.specification is not None:
-                precision = _precision(found, index, listed.specification, supported)
+                precision = precisions.nearest(index, found.workloads[index], listed.specification)
                 if precision is not None:
                     trials.append(_Trial(index, rung, listed, listed.specification, precision))
         settled |= _tried(found, cells, sized, trials)
@@ -84,18 +84,23 @@ def _ladder(workload: Workload) -> tuple[ConventionalGPU, ...]:
     return ladders.language if workload.model and workload.model.transformer else ladders.classic
 
 
-def _precision(
-    found: Survey, index: int, gpu: GPUSpecification, supported: dict[tuple[str, str], frozenset[str]]
-) -> str | None:
-    """Of the variants that the GPU runs under the workload's backend, the one nearest to fp16."""
-    workload = found.workloads[index]
-    known = supported.get((gpu.name, workload.backend))
-    if known is None:
-        table = support_table([gpu], found.lots.precisions, workload.backend)[0].tolist()
-        known = frozenset(one for one, fine in zip(found.lots.precisions, table, strict=True) if fine)
-        supported[gpu.name, workload.backend] = known
-    there = [variant.precision for variant in workload.variants if variant.precision in known]
-    return next((one for one in (*NEAREST_TO_FP16, *there) if one in there), None)
+class _Precisions:
+    """The nearest to fp16 of a workload's variants that a GPU runs under its backend, each found once."""
+
+    def __init__(self) -> None:
+        self._of_workload: dict[int, tuple[str, ...]] = {}
+        self._nearest: dict[tuple[str, str, tuple[str, ...]], str | None] = {}
+
+    def nearest(self, index: int, workload: Workload, gpu: GPUSpecification) -> str | None:
+        there = self._of_workload.get(index)
+        if there is None:
+            there = self._of_workload[index] = tuple([variant.precision for variant in workload.variants])
+        key = (gpu.name, workload.backend, there)
+        if key not in self._nearest:
+            table = support_table([gpu], there, workload.backend)[0].tolist()
+            fine = [one for one, supported in zip(there, table, strict=True) if supported]
+            self._nearest[key] = next((one for one in (*NEAREST_TO_FP16, *fine) if one in fine), None)
+        return self._nearest[key]
 
 
 def _tried(

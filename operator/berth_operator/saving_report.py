@@ -1,0 +1,51 @@
+"""What a status says of savings: no more than changes with the decision, so that an idle fleet is not written to."""
+
+from decimal import Decimal
+
+from berth_operator.api.v1alpha1 import SavingParts, SavingStatus
+from berth_scheduler.decision import Decision
+from berth_scheduler.savings.saving import Baseline, Factor, Saving
+
+CENT = Decimal("0.01")
+SMALL = Decimal(1)
+FINE = Decimal("0.0001")
+"""Of what costs less than a dollar an hour."""
+
+
+def saving_statuses(decision: Decision) -> tuple[SavingStatus, ...]:
+    """One a baseline, in their order; what runs is left out where nothing runs, or where it is what is decided."""
+    return tuple(
+        _status(one)
+        for one in decision.savings
+        if one.baseline is not Baseline.RUNNING or (one.usd_per_hour is not None and one.saved_usd_per_hour)
+    )
+
+
+def _status(saving: Saving) -> SavingStatus:
+    if saving.usd_per_hour is None or saving.saved_usd_per_hour is None:
+        return SavingStatus(against=saving.baseline.value, unknown=(saving.unknown or "")[:1024])
+    step = CENT if saving.usd_per_hour >= SMALL else FINE
+    saved = saving.saved_usd_per_hour.quantize(step)
+    parts = {factor: part.quantize(step) for factor, part in saving.parts.items()}
+    if parts:
+        largest = max(parts, key=lambda factor: abs(parts[factor]))
+        parts[largest] += saved - sum(parts.values(), Decimal(0))
+    told = {factor: part for factor, part in parts.items() if part}
+    return SavingStatus(
+        against=saving.baseline.value,
+        what=(saving.what or "")[:128],
+        usd_per_hour=saving.usd_per_hour,
+        saved_usd_per_hour=saved,
+        parts=_parts(told) if told else None,
+    )
+
+
+def _parts(parts: dict[Factor, Decimal]) -> SavingParts:
+    return SavingParts(
+        gpu=parts.get(Factor.GPU),
+        precision=parts.get(Factor.PRECISION),
+        gpu_and_precision=parts.get(Factor.GPU_AND_PRECISION),
+        replicas=parts.get(Factor.REPLICAS),
+        capacity_type=parts.get(Factor.CAPACITY_TYPE),
+        price=parts.get(Factor.PRICE),
+    )
