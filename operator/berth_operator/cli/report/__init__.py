@@ -1,0 +1,1 @@
+"""``berth report``: a plan as one page for whoever pays for it."""
