@@ -39,8 +39,8 @@ def parts_phrase(parts: Mapping[Factor, Decimal]) -> str:
 
 
 def _told(parts: Mapping[Factor, Decimal]) -> Iterator[tuple[Factor, Decimal]]:
-    """Those worth a word: at least a hundredth of the largest."""
-    least = max((abs(part) for part in parts.values()), default=Decimal(0)) / 100
+    """Those worth a word: at least a fiftieth of the largest."""
+    least = max((abs(part) for part in parts.values()), default=Decimal(0)) / 50
     return ((factor, parts[factor]) for factor in Factor if factor in parts and abs(parts[factor]) >= least)
 
 

@@ -12,13 +12,17 @@ from berth_operator.cli.plan_view import headline
 from berth_operator.cli.report.risks import evidence_of, risks_of
 from berth_operator.cli.report.style import STYLE
 from berth_scheduler.decision import Plan
+from berth_scheduler.savings.comparison import NOTHING_RUNS
 from berth_scheduler.savings.saving import Baseline, Factor, Saving, SavingTotal
-from berth_scheduler.savings.words import BASELINES, FACTORS, change_phrase, parts_phrase, saving_of
+from berth_scheduler.savings.words import BASELINES, FACTORS, saving_of
 from berth_scheduler.snapshot import Pool, Snapshot
 from berth_scheduler.wording import BOUGHT, berths_phrase, dollars, number, plural
 
+SHORT_NAMES = {Baseline.RUNNING: "what runs now", Baseline.CONVENTIONAL: "the usual"}
 MOST_BARS = 20
 """Workloads in a picture; the table has them all."""
+
+WORD_JOINER = "\u2060"
 
 
 class Picture(NamedTuple):
@@ -56,8 +60,9 @@ def monthly(usd_per_hour: Decimal, hours_per_month: Decimal) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped, and without control characters."""
-    return escape("".join(character if character.isprintable() else " " for character in text))
+    """Escaped, without control characters, and no line broken between a minus and its number."""
+    plain = "".join(character if character.isprintable() else " " for character in text)
+    return escape(plain.replace("−", f"−{WORD_JOINER}"))
 
 
 # --- the answer ----------------------------------------------------------------------------------------------------
@@ -134,30 +139,41 @@ def _signed(usd_per_hour: Decimal, hours: Decimal) -> str:
 
 
 def _workloads(plan: Plan, snapshot: Snapshot) -> str:
+    """What runs has a column where anything does."""
     hours = snapshot.policy.hours_per_month
+    runs = any(saving.baseline is Baseline.RUNNING and saving != NOTHING_RUNS for saving in _savings(plan))
+    compared = [one for one in Baseline if one is not Baseline.RUNNING or runs]
     rows = [
         (
             one.workload,
             berths_phrase(one.berths) if one.berths else "not placed",
             monthly(one.cost.usd_per_hour, hours) if one.cost is not None else columns.NOTHING,
-            _against(saving_of(one.savings, Baseline.RUNNING)),
-            _against(saving_of(one.savings, Baseline.CONVENTIONAL)),
+            *(_against(saving_of(one.savings, baseline), hours) for baseline in compared),
         )
         for one in plan.decisions
     ]
-    headers = ("Workload", "Planned", "A month", "Against what runs now", "Against the usual")
-    return _table(headers, rows, caption="Every workload", right=(2,))
+    headers = ("Workload", "Planned", "A month", *(f"Against {SHORT_NAMES[baseline]}" for baseline in compared))
+    return _table(headers, rows, caption="Every workload", right=(2,), names=(0, 1))
 
 
-def _against(saving: Saving | None) -> str:
-    """The baseline, what is saved against it and where that comes from; or why nobody knows."""
+def _savings(plan: Plan) -> Iterator[Saving]:
+    return (saving for decision in plan.decisions for saving in decision.savings)
+
+
+def _against(saving: Saving | None, hours: Decimal) -> str:
+    """The baseline, what is saved against it a month and where that comes from; or why nobody knows."""
     if saving is None:
         return columns.NOTHING
-    if saving.saved_usd_per_hour is None:
+    usd = saving.saved_usd_per_hour
+    if usd is None:
         return saving.unknown or columns.NOTHING
-    change = change_phrase(saving.saved_usd_per_hour, saving.saved_percent)
-    parts = parts_phrase(saving.parts) if len(saving.parts) > 1 else ""
-    return f"{saving.what}: {change}{f' ({parts})' if parts else ''}"
+    if not usd:
+        return f"{saving.what}: costs the same"
+    share = "" if saving.saved_percent is None else f" ({number(abs(saving.saved_percent), 2)} %)"
+    told = [f"{FACTORS[factor]} {_signed(part, hours)}" for factor, part in saving.parts.items()]
+    change = f"saves {monthly(usd, hours)}{share}" if usd > 0 else f"costs {monthly(-usd, hours)} more{share}"
+    parts = f"; {', '.join(told)}" if len(told) > 1 else ""
+    return f"{saving.what}: {change}{parts}"
 
 
 # --- what it risks, and what it rests on ---------------------------------------------------------------------------
@@ -167,14 +183,18 @@ def _risks(plan: Plan, snapshot: Snapshot) -> str:
     rows = [(risk.kind, risk.workload or "the plan", risk.text) for risk in risks_of(plan, snapshot)]
     if not rows:
         return "<p>Nothing of note: no spot, no old price, no wide prediction, everything placed.</p>"
-    return _table(("Risk", "Of", "What"), rows, caption="Risks")
+    return _table(("Risk", "Of", "What"), rows, caption="Risks", names=(0, 1))
 
 
 def _prices(plan: Plan, snapshot: Snapshot) -> str:
     used = {berth.pool for one in plan.decisions for berth in one.berths}
     rows = [_price(pool, snapshot) for pool in snapshot.pools if pool.name in used and pool.price is not None]
     headers = ("Pool", "GPU", "Bought", "A node-hour", "As of", "Source")
-    return _table(headers, rows, caption="Prices that the plan pays", right=(3,)) if rows else "<p>None.</p>"
+    return (
+        _table(headers, rows, caption="Prices that the plan pays", right=(3,), names=(0,), whole=(1, 2, 4))
+        if rows
+        else "<p>None.</p>"
+    )
 
 
 def _price(pool: Pool, snapshot: Snapshot) -> tuple[str, ...]:
@@ -199,7 +219,11 @@ def _list_prices(snapshot: Snapshot) -> str:
         for one in snapshot.list_prices
     ]
     headers = ("GPU", "Listed at", "A GPU-hour", "As of", "Source")
-    return _table(headers, rows, caption="List prices on demand", right=(2,)) if rows else "<p>None is known.</p>"
+    return (
+        _table(headers, rows, caption="List prices on demand", right=(2,), whole=(0, 3))
+        if rows
+        else "<p>None is known.</p>"
+    )
 
 
 # --- building blocks -----------------------------------------------------------------------------------------------
@@ -218,16 +242,20 @@ def _table(
     *,
     caption: str,
     right: Sequence[int] = (),
+    names: Sequence[int] = (),
+    whole: Sequence[int] = (),
     last_is_total: bool = False,
 ) -> str:
-    """The first cell of a row names it; ``right`` are the columns of numbers."""
-    side = ['<{0} class="number"' if index in right else "<{0}" for index in range(len(headers))]
-    head = "".join(f'{side[at].format("th")} scope="col">{_text(text)}</th>' for at, text in enumerate(headers))
+    """The first cell of a row names it. Columns: ``right`` of numbers, ``names`` wide enough for one, ``whole`` in one
+    line."""
+    kinds = dict.fromkeys(names, "name") | dict.fromkeys(whole, "whole") | dict.fromkeys(right, "number")
+    side = [f' class="{kinds[index]}"' if index in kinds else "" for index in range(len(headers))]
+    head = "".join(f'<th{side[at]} scope="col">{_text(text)}</th>' for at, text in enumerate(headers))
     lines = [list(row) for row in rows]
     body = []
     for place, row in enumerate(lines):
-        cells = [f'<th scope="row">{_text(row[0])}</th>']
-        cells += [f"{side[at].format('td')}>{_text(text)}</td>" for at, text in enumerate(row) if at]
+        cells = [f'<th{side[0]} scope="row">{_text(row[0])}</th>']
+        cells += [f"<td{side[at]}>{_text(text)}</td>" for at, text in enumerate(row) if at]
         kind = ' class="total"' if last_is_total and place == len(lines) - 1 else ""
         body.append(f"<tr{kind}>{''.join(cells)}</tr>")
     # Wide tables scroll by themselves, by the keyboard too.

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 from berth_operator.cli.report.page import MOST_BARS, Picture, monthly
 from berth_scheduler.decision import Plan
 from berth_scheduler.savings.saving import Baseline, SavingTotal
-from berth_scheduler.savings.words import BASELINES, FACTORS, saving_of
+from berth_scheduler.savings.words import FACTORS, saving_of
 from berth_scheduler.snapshot import Snapshot
 
 INK = "#010203"
@@ -70,10 +70,11 @@ def _bridge(total: SavingTotal, hours: Decimal) -> Picture:
         _value(axes, len(labels) - 1, planned, after)
         axes.set_yticks(range(len(labels)), labels)
 
-    return Picture(name, f"Against {BASELINES[total.baseline]}", alt, _svg(draw, len(steps) + 2, name))
+    return Picture(name, f"From {BASELINE_TITLES[total.baseline]} to the plan", alt, _svg(draw, len(steps) + 2, name))
 
 
 SHORT_NAMES = {Baseline.RUNNING: "runs now", Baseline.CONVENTIONAL: "the usual"}
+BASELINE_TITLES = {Baseline.RUNNING: "what runs now", Baseline.CONVENTIONAL: "the usual"}
 
 
 def _side_by_side(plan: Plan, hours: Decimal) -> Picture:

@@ -21,6 +21,8 @@ from berth_scheduler.wording import (
 
 WIDE = 3.0
 """Upper over lower edge of a 90 % band from which on a prediction is called wide."""
+NAMED = 10
+"""Workloads of one risk that are named one by one."""
 HOURS_A_DAY = 24
 
 
@@ -64,14 +66,18 @@ def _interruptions(plan: Plan, pools: Mapping[str, Pool]) -> Iterator[Risk]:
 
 
 def _predictions(plan: Plan, workloads: Mapping[str, Workload]) -> Iterator[Risk]:
+    unmeasured = []
     for one in plan.decisions:
         if one.prediction is None:
             continue
-        told = _wide(one.prediction, workloads[one.workload])
         if one.prediction.evidence == "estimated":
-            told = [*told, "no measurement of this model is known: berth measure narrows it"]
-        if told:
-            yield Risk("Prediction", one.workload, f"{'; '.join(told)}")
+            unmeasured.append(one.workload)
+        if told := _wide(one.prediction, workloads[one.workload]):
+            yield Risk("Prediction", one.workload, f"a wide band: {'; '.join(told)}")
+    if unmeasured:
+        some = ", ".join(unmeasured[:NAMED]) + (f" and {len(unmeasured) - NAMED} more" if unmeasured[NAMED:] else "")
+        text = f"estimated without a measurement of the model, which berth measure would make: {some}"
+        yield Risk("Prediction", plural(len(unmeasured), "workload"), text)
 
 
 def _wide(prediction: Prediction, workload: Workload) -> Sequence[str]:

@@ -24,12 +24,15 @@ figure { margin: 1rem 0; }
 figcaption { font-weight: 600; margin-bottom: .25rem; }
 figure svg { width: 100%; max-width: 54rem; height: auto; display: block; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+table { border-collapse: collapse; width: 100%; min-width: 36rem; font-size: .92rem; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 th, td { text-align: left; vertical-align: top; padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--line); }
 thead th { color: var(--soft); font-weight: 600; }
-tbody th { font-weight: 600; overflow-wrap: anywhere; min-width: 7rem; }
-td { overflow-wrap: anywhere; }
+tbody th { font-weight: 600; overflow-wrap: anywhere; }
+.name { min-width: 10.5rem; }
+.whole { white-space: nowrap; }
+td { overflow-wrap: break-word; }
+td.name { overflow-wrap: anywhere; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .total th, .total td { font-weight: 700; border-bottom: none; }
 @media print { body { max-width: none; padding: 0; } section { break-inside: avoid-page; } }
