@@ -76,7 +76,7 @@ def test_the_json_of_a_plan_has_the_documented_keys(berth: Berth, write: Callabl
     }  # fmt: skip
     assert Decimal(decision["cost"]["usdPerHour"]) == chosen["replicas"]
     assert decision["cost"]["usdPerMillionTokens"] is None
-    assert set(plan["totals"]) == {"usdPerHour", "idleUSDPerHour", "gpusByPool"}
+    assert set(plan["totals"]) == {"usdPerHour", "idleUSDPerHour", "gpusByPool", "savings"}
 
 
 def test_yaml_says_the_same_as_json(berth: Berth) -> None:
