@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from berth_operator.cli.output import printable
 from berth_operator.cli.report.page import MOST_BARS, Picture, monthly
 from berth_scheduler.decision import Plan
 from berth_scheduler.savings.saving import Baseline, SavingTotal
@@ -34,6 +35,8 @@ STYLE: Any = {
 }
 WIDTH = 9.0
 """Inches; the page scales it."""
+LONGEST = 40
+"""Characters of a name."""
 
 
 def pictures(plan: Plan, snapshot: Snapshot) -> tuple[Picture, ...]:
@@ -110,7 +113,7 @@ def _value(axes: Axes, at: float, end: float, text: str, size: float = 10.0) -> 
 
 def _literal(text: str) -> str:
     """``text`` as it is: a pair of dollars would start a formula, and names may be long."""
-    shown = text if len(text) <= 40 else f"{text[:39]}…"
+    shown = printable(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
     return shown.replace("$", r"\$")
 
 
