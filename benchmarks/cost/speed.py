@@ -123,12 +123,12 @@ def _workload(preset: ModelPreset, place: int) -> dict[str, Any]:
 
 
 def seconds(ask: Callable[[], Any], repeat: int) -> tuple[float, Any]:
-    """The best of several, and the answer."""
+    """Of one processor, the best of several; and the answer."""
     best, answer = float("inf"), None
     for _ in range(repeat):
-        start = time.perf_counter()
+        start = time.process_time()
         answer = ask()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best, answer
 
 
@@ -163,7 +163,7 @@ def comparison_rows(asked: argparse.Namespace) -> list[tuple[str, float, float |
 
 def show(rows: Sequence[tuple[str, float, float | None, str]], asked: argparse.Namespace) -> bool:
     title = f"{asked.models} models × {asked.types} instance types × {asked.regions} regions, best of {asked.repeat}"
-    table = Table("question", "seconds", "goal", "", title=title)
+    table = Table("question", "processor seconds", "goal", "", title=title)
     for what, taken, goal, told in rows:
         verdict = "" if goal is None else f"{goal:g} s: {'reached' if taken <= goal else 'missed'}"
         table.add_row(what, f"{taken:.2f}", verdict, told)
