@@ -1,15 +1,19 @@
 """Who pays what for the pools of a plan, by the hour: shares of GPUs as the plan counts them, or of all resources."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
-from berth_cost.spending.allocation import Asset, Resource, Use, allocate, base_prices
+from berth_cost.spending.allocation import Asset, Resource, Use, allocate, base_prices, share_out
 from berth_cost.spending.focus import Charge, Supplier
 from berth_scheduler.decision import Plan
 from berth_scheduler.snapshot import Berth, Pool, Snapshot, Workload
 from berth_scheduler.supply import slice_shares
 
 GIB = 2**30
+Split = Literal["weighted", "even"]
+"""How OpenCost's shareSplit calls it."""
 
 
 def charges_by_gpu(snapshot: Snapshot, plan: Plan, suppliers: Mapping[str, Supplier]) -> list[Charge]:
@@ -47,6 +51,30 @@ def charges_by_resource(
         charges = [charge for charge in charges if charge.supplier.pool != pool.name]
         charges += _by_resource(pool, own, _berths_on(plan, pool.name), workloads, listed)
     return charges
+
+
+def with_idle_shared(charges: Sequence[Charge], how: Split) -> list[Charge]:
+    """What is idle in a pool, paid by those who hold the rest of it: weighted by what they pay, or evenly.
+
+    GPUs follow the money, so that the price of a GPU-hour stays the pool's. Where nobody holds anything, idle is idle.
+    """
+    pools: dict[str, list[Charge]] = {}
+    for charge in charges:
+        pools.setdefault(charge.supplier.pool, []).append(charge)
+    return [charge for own in pools.values() for charge in _shared(own, how)]
+
+
+def _shared(own: Sequence[Charge], how: Split) -> Sequence[Charge]:
+    held = {charge.workload: charge for charge in own if charge.workload is not None}
+    idle = [charge for charge in own if charge.workload is None]
+    if not held or not idle:
+        return own
+    usd = {key: charge.usd_per_hour for key, charge in held.items()}
+    gpus = {key: charge.gpus for key, charge in held.items()}
+    weights = dict.fromkeys(held, Fraction(1)) if how == "even" else usd
+    paid = share_out(sum((charge.usd_per_hour for charge in idle), Fraction(0)), usd, weights)
+    taken = share_out(sum((charge.gpus for charge in idle), Fraction(0)), gpus, weights)
+    return [replace(charge, usd_per_hour=paid[key], gpus=taken[key]) for key, charge in held.items()]
 
 
 def _by_resource(

@@ -6,25 +6,27 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import groupby
 from statistics import median
 from typing import Annotated, Any, Literal
 
 import typer
 
 from berth_cost.prices.book import PriceBook
-from berth_cost.spending.focus import COLUMNS, FocusRow, Period, Supplier, focus_rows
+from berth_cost.spending.focus import COLUMNS, VERSION, FocusRow, Period, Supplier, focus_rows, violations
 from berth_operator.cli import options
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.sources import Seen, Sources, make_plan, see
 from berth_operator.supply.node_labels import INSTANCE_TYPE_LABELS, REGION_LABELS, cloud_of, first_label
 from berth_operator.world import World, labels_of, mapping, name_of
-from berth_scheduler.charges import charges_by_gpu, charges_by_resource
+from berth_scheduler.charges import Split, charges_by_gpu, charges_by_resource, with_idle_shared
 from berth_scheduler.snapshot import CapacityType, Pool
 from berth_scheduler.wording import plural
 
 MOST_PERIODS = 10_000
 OWN = "own data centre"
+SPLITS: Mapping[str, Split] = {"weighted": "weighted", "even": "even"}
 STEPS = {"Daily": timedelta(days=1), "Hourly": timedelta(hours=1)}
 
 
@@ -47,6 +49,14 @@ def cost_export(
     allocate: Annotated[
         str, typer.Option("--allocate", metavar="HOW", help="gpu: by GPU, as plans count; opencost: by all resources.")
     ] = "gpu",
+    idle: Annotated[
+        str,
+        typer.Option(
+            "--idle",
+            metavar="HOW",
+            help="What nobody holds: apart, or paid by those who hold the rest of the pool, weighted or even.",
+        ),
+    ] = "apart",
     account: Annotated[str, typer.Option("--account", metavar="ID", help="BillingAccountId.")] = "berthmaster",
     at: options.At = None,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="csv or json.")] = "csv",
@@ -61,6 +71,7 @@ def cost_export(
     """
     form = _one_of("--output", output, ("csv", "json"))
     how = _one_of("--allocate", allocate, ("gpu", "opencost"))
+    split = _one_of("--idle", idle, ("apart", *SPLITS))
     seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
     periods = _periods(seen.snapshot.time, since, until, _one_of("--granularity", granularity, tuple(STEPS)))
     made = make_plan(seen.snapshot)
@@ -70,7 +81,10 @@ def cost_export(
         if how == "gpu"
         else charges_by_resource(seen.snapshot, made, suppliers, _listed(seen))
     )
+    if split in SPLITS:
+        charges = with_idle_shared(charges, SPLITS[split])
     rows = list(focus_rows(charges, periods, account))
+    _check(rows)
     Output(Format.JSON, to).write(_as_csv(rows) if form == "csv" else _as_json(rows))
     lost = [one.workload for one in made.decisions if not one.placed]
     if lost:
@@ -78,6 +92,14 @@ def cost_export(
             f"{plural(len(lost), 'workload')} cannot be placed and {'is' if len(lost) == 1 else 'are'} not in the rows"
         )
     return Outcome.DOES_NOT_HOLD if lost else Outcome.DONE
+
+
+def _check(rows: Sequence[FocusRow]) -> None:
+    """The specification's rules about cost, period by period: a table that breaks one would be believed."""
+    for _, of_period in groupby(rows, key=lambda row: row.charge_period_start):
+        found = violations(list(of_period))
+        if found:
+            raise InputError(*(f"FOCUS {VERSION}: {text}" for text in found))
 
 
 def _one_of(option: str, stated: str, known: tuple[str, ...]) -> str:

@@ -110,9 +110,10 @@ def parts_of(before: Bill, after: Bill, static: Static, saved: Decimal) -> dict[
     ]
     # Six digits of a price are no reason to see a saving in the seventh.
     noise = NOISE * max(before.paid, after.paid)
-    parts = {factor: _rounded(usd) for factor, usd in exchanged if abs(usd) > noise}
-    if not parts:
-        return {exchanged[-1][0]: saved} if saved else {}
+    heard = [(factor, usd) for factor, usd in exchanged if usd > noise or usd < -noise]
+    if len(heard) < 2:
+        return {(heard or exchanged)[-1][0]: saved} if saved else {}
+    parts = {factor: _rounded(usd) for factor, usd in heard}
     largest = max(parts, key=lambda factor: abs(parts[factor]))
     left = saved - sum(parts.values(), ZERO)
     if left:

@@ -30,7 +30,8 @@ class Asked:
 
     @classmethod
     def of(cls, questions: Sequence[tuple[int, int, int]]) -> "Asked":
-        table = np.array(questions, dtype=np.int64).reshape(-1, 3)
+        numbers = (number for question in questions for number in question)
+        table = np.fromiter(numbers, dtype=np.int64, count=3 * len(questions)).reshape(-1, 3)
         return cls(table[:, 0], table[:, 1], table[:, 2])
 
 

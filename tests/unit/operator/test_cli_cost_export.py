@@ -2,15 +2,15 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from berth_cost.spending.focus import COLUMNS, FocusRow, violations
-from berth_operator.cli import run
+from berth_cost.spending.focus import COLUMNS, FocusRow, focus_rows, violations
+from berth_operator.cli import cost_export, run
 
 AT = ("--at", "2026-11-21T08:00:00Z")
 INFRA = """\
@@ -112,6 +112,43 @@ def test_the_opencost_rules_split_the_same_money_otherwise(export: Export, infra
     assert idle[1] > idle[0]  # cores and memory that nobody asked for
 
 
+@pytest.mark.parametrize("how", ["weighted", "even"])
+def test_what_nobody_holds_can_be_paid_by_those_who_hold_the_rest(export: Export, infra: Path, how: str) -> None:
+    second = WORKLOAD.replace("NAME", "second").replace("LIMIT", "80").replace("HOW", "Owned")
+    (infra / "second.yaml").write_text(second.replace("requestsPerSecond: 100", "requestsPerSecond: 3000"))
+    _, apart, _ = export("-f", infra, *AT, "-o", "json")
+    _, shared, _ = export("-f", infra, *AT, "--idle", how, "-o", "json")
+    before, after = rows_of(apart), rows_of(shared)
+    assert violations(after) == []
+    assert sum(row.effective_cost for row in before) == pytest.approx(
+        sum(row.effective_cost for row in after), abs=TINY
+    )
+    assert {row.sub_account_id for row in after if row.charge_category == "Usage"} == {"vision"}
+    first, other = (
+        next(row for row in after if row.resource_id == f"dgx/vision/{name}") for name in ("owned", "second")
+    )
+    assert first.effective_cost + other.effective_cost == pytest.approx(Decimal("115.2"), abs=TINY)
+    was = {row.resource_id: row.effective_cost for row in before}
+    more = [row.effective_cost - was[row.resource_id] for row in (first, other)]
+    if how == "even":
+        assert more[0] == pytest.approx(more[1], abs=TINY)
+    else:
+        ratio = was["dgx/vision/second"] / was["dgx/vision/owned"]
+        assert float(more[1] / more[0]) == pytest.approx(float(ratio), rel=1e-6)
+
+
+def test_a_table_that_breaks_a_rule_of_the_specification_is_not_written(
+    export: Export, infra: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> Iterator[FocusRow]:
+        return (row.model_copy(update={"billed_cost": Decimal(1)}) for row in focus_rows(*arguments))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cost_export, "focus_rows", broken)
+    code, out, err = export("-f", infra, *AT)
+    assert (code, out) == (1, "")
+    assert "FOCUS 1.2: row 1: BilledCost of what a commitment covers is 1, not 0" in err
+
+
 def test_a_table_has_every_column_and_the_same_bytes_again(export: Export, infra: Path, tmp_path: Path) -> None:
     _, out, _ = export("-f", infra, *AT)
     assert tuple(csv.DictReader(StringIO(out)).fieldnames or ()) == COLUMNS
@@ -135,6 +172,7 @@ def test_what_cannot_be_placed_has_no_rows_and_ends_with_two(export: Export, inf
         (("--from", "2020-01-01", "--granularity", "Hourly", "--until", "2026-01-01"), "more than 10000 periods"),
         (("--granularity", "Weekly"), "--granularity: Weekly is none of Daily, Hourly"),
         (("--allocate", "fairly"), "--allocate: fairly is none of gpu, opencost"),
+        (("--idle", "hidden"), "--idle: hidden is none of apart, weighted, even"),
         (("-o", "xml"), "--output: xml is none of csv, json"),
     ],
 )

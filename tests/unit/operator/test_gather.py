@@ -33,6 +33,30 @@ def test_a_snapshot_has_workloads_with_what_runs_and_pools_with_what_is_free() -
     assert Snapshot.model_validate_json(found.model_dump_json()) == found
 
 
+def test_savings_are_measured_by_what_gpus_are_listed_at_where_the_fleet_buys() -> None:
+    stated = {"cloud": "gcp", "region": "us-east4", "instanceType": "g2-standard-8"}
+    found = snapshot(
+        pool("ours", price=stated),
+        pool("ours-spot", price=stated | {"term": "Spot"}, capacityType="Spot", nodeSelector={"pool": "spot"}),
+    )
+    listed = {one.gpu: one for one in found.list_prices}
+    assert {"T4", "A10G", "L4", "A100-SXM-80GB", "H100-SXM-80GB"} == set(listed)
+    assert (listed["L4"].cloud, listed["L4"].region, listed["L4"].gpus_per_node) == ("gcp", "us-east4", 1)
+    assert listed["T4"].specification is not None
+    assert listed["L4"].specification is None
+    on_demand, spot = found.pools
+    assert on_demand.on_demand_price is None
+    assert spot.price is not None
+    assert spot.on_demand_price == on_demand.price
+    assert spot.price.usd_per_node_hour < on_demand.price.usd_per_node_hour  # type: ignore[union-attr]
+
+
+def test_labels_of_nodes_say_where_the_fleet_buys() -> None:
+    labels = {"topology.kubernetes.io/region": "eu-west-1", "karpenter.k8s.aws/instance-family": "g4dn"}
+    (listed,) = (one for one in snapshot(node(labels=LABELS | labels)).list_prices if one.gpu == "T4")
+    assert (listed.cloud, listed.region) == ("aws", "eu-west-1")
+
+
 def test_what_our_own_pods_hold_is_free_for_the_plan() -> None:
     (free,) = snapshot(workload(), pool(), node(labels=LABELS), *RUNNING).pools[0].nodes
     assert (free.free_gpus, free.free_cpu_cores) == (1, 4)
