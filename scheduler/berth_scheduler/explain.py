@@ -58,6 +58,8 @@ class ComparedWith(Record):
 
     baseline: Baseline
     name: str
+    saved_usd_per_hour: Decimal | None = None
+    """None where it cannot be computed; the text says why."""
     text: str
 
 
@@ -99,7 +101,12 @@ def explain(decision: Decision, workload: Workload) -> Explanation:
         bound_by=_bound_by(decision.prediction),
         energy=_energy(decision.footprint) if decision.footprint and decision.footprint.sites else None,
         compared_with=tuple(
-            ComparedWith(baseline=one.baseline, name=BASELINES[one.baseline], text=saving_phrase(one))
+            ComparedWith(
+                baseline=one.baseline,
+                name=BASELINES[one.baseline],
+                saved_usd_per_hour=one.saved_usd_per_hour,
+                text=saving_phrase(one),
+            )
             for one in decision.savings
         ),
         runners_up=tuple(one.message for one in decision.alternatives),

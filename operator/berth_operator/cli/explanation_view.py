@@ -2,7 +2,7 @@
 
 from berth_operator.cli.output import Column, Page, cell, unbroken
 from berth_operator.cli.plan_view import markdown_row
-from berth_scheduler.explain import Explanation, ObjectiveLine
+from berth_scheduler.explain import ComparedWith, Explanation, ObjectiveLine
 from berth_scheduler.savings.comparison import NOTHING_RUNS
 from berth_scheduler.savings.saving import Baseline
 from berth_scheduler.snapshot import Workload
@@ -59,12 +59,18 @@ def show_explanation(page: Page, explanation: Explanation, workload: Workload, *
 
 
 def _show_savings(page: Page, explanation: Explanation) -> None:
-    """Each baseline that says something: that nothing runs yet is no news."""
-    told = [one for one in explanation.compared_with if one.text != f"not known: {NOTHING_RUNS.unknown}"]
+    """Each baseline that says something: that nothing runs yet, or that what runs stays, is no news."""
+    told = [one for one in explanation.compared_with if one.baseline is not Baseline.RUNNING or _is_news(one)]
     if told:
         page.gap()
     for one in told:
         _labelled(page, LABELS[one.baseline], [one.text])
+
+
+def _is_news(against: ComparedWith) -> bool:
+    if against.saved_usd_per_hour is None:
+        return NOTHING_RUNS.unknown is not None and not against.text.endswith(NOTHING_RUNS.unknown)
+    return against.saved_usd_per_hour != 0
 
 
 def _unbroken_shares(text: str) -> str:

@@ -11,6 +11,7 @@ from berth_cost.prices.list_price import ListPrice
 from berth_scheduler.decision import Decision
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
+from berth_scheduler.savings.bill import Bill, Static, parts_of
 from berth_scheduler.savings.saving import Baseline, Factor, Saving
 from berth_scheduler.snapshot import CapacityType, Placement, Quality, Snapshot, Variant
 from example_snapshots import BERT, LLAMA_70B, chat, decision, gpu, now_running, p99, pool, snapshot, vision
@@ -203,6 +204,27 @@ def test_a_pool_that_is_gone_has_no_price_of_today():
     asked = now_running(vision(), placed.berths, [gone])
     found = running(one(asked, pool("l4", "L4", "0.80", nodes=4)))
     assert found.unknown == "no price is known of pool gone, where it runs"
+
+
+# --- where it comes from -------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_documentation():
+    """Eight T4 at $0.50 against five L4 on spot at $0.30, listed at 0.80 and 0.90 there, four of which would do."""
+    parts = parts_of(Bill(8, 4.0, 4.0, 4.0), Bill(5, 1.5, 4.5, 4.0), Static(4.0, 3.2, 3.2), Decimal("2.50"))
+    assert parts == {
+        Factor.GPU: Decimal("0.80"),
+        Factor.REPLICAS: Decimal("-0.80"),
+        Factor.CAPACITY_TYPE: Decimal("2.666667"),
+        Factor.PRICE: Decimal("-0.166667"),
+    }
+
+
+def test_a_slice_that_is_too_small_for_one_precision_and_right_for_another_was_chosen_for_neither():
+    before, after = Bill(4, 4.0, 4.0, 4.0), Bill(3, 1.5, 1.5, 1.5)
+    told = parts_of(before, after, Static(4.0, 13.5, 1.5), Decimal("2.50"))
+    unknown = parts_of(before, after, Static(4.0, None, 1.5), Decimal("2.50"))
+    assert told == unknown == {Factor.GPU_AND_PRECISION: Decimal("2.50")}
 
 
 # --- together ------------------------------------------------------------------------------------------------------
