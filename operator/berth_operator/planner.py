@@ -18,6 +18,7 @@ import structlog
 from berth_operator.catalogues import Catalogues
 from berth_operator.gather import gather
 from berth_operator.pool_report import Held
+from berth_operator.saving_report import told_savings
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
 from berth_scheduler.plan import plan
@@ -31,7 +32,8 @@ class Planned:
     """The newest decision about one workload, and the workload that it is about."""
 
     decision: Decision
-    """Without the rejected candidates: they are many, and whoever asks for them plans again."""
+    """Without the rejected candidates, which are many, and the savings that no status tells, which come and go with
+    the pods: whoever asks for them plans again."""
     workload: Workload
     """As it was planned, without what ran then."""
 
@@ -74,7 +76,7 @@ def reduce(snapshot: Snapshot, decisions: Iterable[Decision]) -> Result:
     held = _held(snapshot.workloads)
     planned = {
         each.workload: Planned(
-            each.model_copy(update={"rejected": ()}),
+            each.model_copy(update={"rejected": (), "savings": told_savings(each)}),
             workloads[each.workload].model_copy(update={"running": (), "measured": ()}),
         )
         for each in decisions

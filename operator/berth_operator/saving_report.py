@@ -13,12 +13,13 @@ FINE = Decimal("0.0001")
 
 
 def saving_statuses(decision: Decision) -> tuple[SavingStatus, ...]:
-    """One a baseline, in their order; what runs is left out where nothing runs, or where it is what is decided."""
-    return tuple(
-        _status(one)
-        for one in decision.savings
-        if one.baseline is not Baseline.RUNNING or (one.usd_per_hour is not None and one.saved_usd_per_hour)
-    )
+    """One a baseline, in their order; what runs is left out where it is what is decided, or not known."""
+    return tuple(_status(one) for one in told_savings(decision))
+
+
+def told_savings(decision: Decision) -> tuple[Saving, ...]:
+    """Those that a status tells; the others come and go with the pods, and are not worth a look."""
+    return tuple(one for one in decision.savings if one.baseline is not Baseline.RUNNING or one.saved_usd_per_hour)
 
 
 def _status(saving: Saving) -> SavingStatus:
