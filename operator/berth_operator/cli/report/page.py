@@ -86,10 +86,10 @@ def _cards(plan: Plan, snapshot: Snapshot) -> Iterator[str]:
 
 def _saved_card(title: str, total: SavingTotal, hours: Decimal, plan: Plan) -> str:
     usd = total.saved_usd_per_hour
-    share = "" if total.saved_percent is None else f"{number(abs(total.saved_percent), 2)} % of "
+    share = "" if total.saved_percent is None else f"{number(abs(total.saved_percent), 2)} % "
     less = "less" if usd >= 0 else "more"
-    what = f"a month {less}: {share}{monthly(total.usd_per_hour, hours)}, {_of(total, plan)}"
-    return _card(title, monthly(abs(usd), hours), what, "good" if usd > 0 else "bad" if usd < 0 else "")
+    what = f"a month, {share}{less} than {monthly(total.usd_per_hour, hours)}, {_of(total, plan)}"
+    return _card(title, _signed(usd, hours), what, "good" if usd > 0 else "bad" if usd < 0 else "")
 
 
 def _of(total: SavingTotal, plan: Plan) -> str:

@@ -125,7 +125,7 @@ def _svg(draw: Callable[[Axes], None], rows: float, name: str) -> str:
         axes.patch.set_alpha(0)
         draw(axes)
         axes.invert_yaxis()
-        axes.margins(x=0.14)
+        axes.margins(x=0.14, y=0.25 / rows)
         axes.set_xlim(left=0)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)

@@ -31,8 +31,8 @@ thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 600; overflow-wrap: anywhere; }
 .name { min-width: 10.5rem; }
 .whole { white-space: nowrap; }
-td { overflow-wrap: break-word; }
-td.name { overflow-wrap: anywhere; }
+td { overflow-wrap: anywhere; min-width: 6rem; }
+td:last-child:not(.number) { min-width: 14rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .total th, .total td { font-weight: 700; border-bottom: none; }
 @media print { body { max-width: none; padding: 0; } section { break-inside: avoid-page; } }
