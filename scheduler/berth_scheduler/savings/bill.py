@@ -113,19 +113,14 @@ def parts_of(before: Bill, after: Bill, static: Static, saved: Decimal) -> dict[
     heard = [(factor, usd) for factor, usd in exchanged if usd > noise or usd < -noise]
     if len(heard) < 2:
         return {(heard or exchanged)[-1][0]: saved} if saved else {}
-    parts = {factor: _rounded(usd) for factor, usd in heard}
-    largest = max(parts, key=lambda factor: abs(parts[factor]))
-    left = saved - sum(parts.values(), ZERO)
-    if left:
-        parts[largest] = shortest(parts[largest] + left)
+    parts = {factor: Decimal(repr(round(usd, PLACES))) for factor, usd in heard}
+    largest = max(heard, key=_size)[0]
+    parts[largest] += saved - sum(parts.values(), ZERO)
     return parts
 
 
-def _rounded(usd: float) -> Decimal:
-    units, places = round(usd * 10**PLACES), PLACES
-    while places > CENTS and units % 10 == 0:
-        units, places = units // 10, places - 1
-    return Decimal(units).scaleb(-places)
+def _size(exchanged: tuple[Factor, float]) -> float:
+    return abs(exchanged[1])
 
 
 def shortest(usd: Decimal) -> Decimal:

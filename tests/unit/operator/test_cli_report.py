@@ -190,7 +190,7 @@ def test_cost_now_and_planned_and_the_difference_stand_at_the_top():
     text = shown(asked)
     # Four L4 at $0.80 run where one does: 4 × 0.80 × 730, and three of them too many.
     assert total.workloads == 1
-    assert "Cost now $2,336 for 1 of 2 placed workloads" in text
+    assert "Cost now $2,336 a month, for 1 of 2 placed workloads" in text
     assert "Saved against now $1,752 a month, 75 % less than $2,336" in text
 
 

@@ -75,7 +75,7 @@ def _cards(plan: Plan, snapshot: Snapshot) -> Iterator[str]:
     if running is None:
         yield _card("Cost now", "not known", "nothing runs yet, or its price is not known")
     else:
-        yield _card("Cost now", f"{monthly(running.usd_per_hour, hours)}", _of(running, plan))
+        yield _card("Cost now", monthly(running.usd_per_hour, hours), f"a month, {_of(running, plan)}")
     hourly = f"a month, {columns.hourly(plan.totals.usd_per_hour)}"
     yield _card("Cost planned", monthly(plan.totals.usd_per_hour, hours), hourly)
     if running is not None:
