@@ -5,11 +5,14 @@ from decimal import Decimal
 from berth_operator.api.v1alpha1 import SavingParts, SavingStatus
 from berth_scheduler.decision import Decision
 from berth_scheduler.savings.saving import Baseline, Factor, Saving
+from berth_scheduler.wording import shortened
 
 CENT = Decimal("0.01")
 SMALL = Decimal(1)
 FINE = Decimal("0.0001")
 """Of what costs less than a dollar an hour."""
+LONGEST = 64
+"""Characters of a baseline: a status has eight kilobytes for everything."""
 
 
 def saving_statuses(decision: Decision) -> tuple[SavingStatus, ...]:
@@ -24,7 +27,7 @@ def told_savings(decision: Decision) -> tuple[Saving, ...]:
 
 def _status(saving: Saving) -> SavingStatus:
     if saving.usd_per_hour is None or saving.saved_usd_per_hour is None:
-        return SavingStatus(against=saving.baseline.value, unknown=(saving.unknown or "")[:1024])
+        return SavingStatus(against=saving.baseline.value, unknown=shortened(saving.unknown or ""))
     step = CENT if saving.usd_per_hour >= SMALL else FINE
     saved = saving.saved_usd_per_hour.quantize(step)
     parts = {factor: part.quantize(step) for factor, part in saving.parts.items()}
@@ -32,12 +35,13 @@ def _status(saving: Saving) -> SavingStatus:
         largest = max(parts, key=lambda factor: abs(parts[factor]))
         parts[largest] += saved - sum(parts.values(), Decimal(0))
     told = {factor: part for factor, part in parts.items() if part}
+    running = saving.baseline is Baseline.RUNNING  # what it is stands in the cluster, and its parts in berth explain
     return SavingStatus(
         against=saving.baseline.value,
-        what=(saving.what or "")[:128],
+        what=None if running else (saving.what or "")[:LONGEST],
         usd_per_hour=saving.usd_per_hour,
         saved_usd_per_hour=saved,
-        parts=_parts(told) if told else None,
+        parts=_parts(told) if told and not running else None,
     )
 
 

@@ -168,13 +168,13 @@ class SavingStatus(Part):
     """Running: what serves now, at today's prices; while it is what is decided, this is left out. Conventional: on
     demand, fp16, static peak, on the GPU that most people would take."""
     what: Word | None = None
-    """The baseline itself, such as "3 × T4, fp16, on demand"."""
+    """The baseline itself, such as "3 × T4, fp16, on demand"; left out of what runs."""
     usd_per_hour: DecimalString | None = None
     """USD an hour of the baseline."""
     saved_usd_per_hour: DecimalString | None = None
     """The baseline's cost less the decided one; negative: the decision costs more."""
     parts: SavingParts | None = None
-    """Where it comes from: these add up to savedUSDPerHour."""
+    """Where it comes from: these add up to savedUSDPerHour. Against what runs: see berth explain."""
     unknown: Sentence | None = None
     """Why it cannot be computed; then everything else is absent."""
 
