@@ -87,9 +87,8 @@ def _show_savings(page: Page, plan: Plan) -> None:
     """Against each baseline that anything can be compared with; the last one is the column's."""
     if plan.totals.savings:
         page.gap()
-    placed = sum(one.placed for one in plan.decisions)
     for total in plan.totals.savings:
-        page.sentence(total_phrase(total, placed), indent="  ", first="")
+        page.sentence(total_phrase(total), indent="  ", first="")
 
 
 def _show_old_prices(page: Page, plan: Plan) -> None:
@@ -146,8 +145,7 @@ def plan_markdown(plan: Plan, snapshot: Snapshot) -> str:
             columns.saved(one),
         )
         lines.append(markdown_row(one.workload, *shown))
-    placed = sum(one.placed for one in plan.decisions)
-    lines += ["", *(f"{total_phrase(total, placed)}  " for total in plan.totals.savings)] if plan.totals.savings else []
+    lines += ["", *(f"{total_phrase(total)}  " for total in plan.totals.savings)] if plan.totals.savings else []
     doubted = [one for one in plan.decisions if one.cost is not None and one.cost.price_note is not None]
     lines += ["", *(f"{one.workload}: {doubted_price(one.cost)}  " for one in doubted if one.cost)] if doubted else []
     return "\n".join(lines) + "\n"

@@ -53,9 +53,9 @@ def saving_phrase(saving: Saving) -> str:
     return f"{saving.what}: {dollars(saving.usd_per_hour)}/h; {change}{f': {parts}' if parts else ''}"
 
 
-def total_phrase(total: SavingTotal, placed: int) -> str:
+def total_phrase(total: SavingTotal) -> str:
     """``Against what runs now ($36.98/h) the plan saves $2.53/h (6.8 %): GPU $2.53.``"""
-    of = "" if total.workloads == placed else f", {total.workloads} of {placed} workloads"
+    of = f", {total.workloads} of {total.workloads + total.left_out} workloads" if total.left_out else ""
     change = change_phrase(total.saved_usd_per_hour, total.saved_percent)
     parts = parts_phrase(total.parts)
     baseline = f"{BASELINES[total.baseline]} ({dollars(total.usd_per_hour)}/h{of})"

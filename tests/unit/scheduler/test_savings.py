@@ -13,6 +13,7 @@ from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan
 from berth_scheduler.savings.bill import Bill, Static, parts_of
 from berth_scheduler.savings.saving import Baseline, Factor, Saving
+from berth_scheduler.savings.words import total_phrase
 from berth_scheduler.snapshot import CapacityType, Placement, Quality, Snapshot, Variant
 from example_snapshots import BERT, LLAMA_70B, chat, decision, gpu, now_running, p99, pool, snapshot, vision
 
@@ -280,3 +281,14 @@ def test_an_explanation_names_the_baselines():
     assert [each.baseline for each in told] == [Baseline.RUNNING, Baseline.CONVENTIONAL]
     assert told[0].text == "not known: nothing runs yet"
     assert told[1].text == "1 × T4, fp16, on demand: $0.50/h; costs $0.30/h more (60 %): GPU −$0.30"
+
+
+def test_a_total_says_how_many_it_is_about():
+    pools = (pool("l4", "L4", "0.80", nodes=8), pool("h100", "H100-SXM-80GB", "7.00", nodes=9))
+    fast = vision("v/fast", 20, model=BERT, latency=p99(30))
+    (total,) = plan(snapshot([vision(), fast], pools, list_prices=(listed("T4", "0.50"),))).totals.savings
+    assert (total.workloads, total.left_out) == (1, 1)
+    assert total_phrase(total) == (
+        "Against on demand, fp16, static peak on the GPU that most people take ($0.50/h, 1 of 2 workloads) "
+        "the plan costs $0.30/h more (60 %): GPU −$0.30."
+    )

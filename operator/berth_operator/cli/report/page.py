@@ -75,26 +75,25 @@ def _cards(plan: Plan, snapshot: Snapshot) -> Iterator[str]:
     if running is None:
         yield _card("Cost now", "not known", "nothing runs yet, or its price is not known")
     else:
-        yield _card("Cost now", monthly(running.usd_per_hour, hours), f"a month, {_of(running, plan)}")
+        yield _card("Cost now", monthly(running.usd_per_hour, hours), f"a month, {_of(running)}")
     hourly = f"a month, {columns.hourly(plan.totals.usd_per_hour)}"
     yield _card("Cost planned", monthly(plan.totals.usd_per_hour, hours), hourly)
     if running is not None:
-        yield _saved_card("Saved against now", running, hours, plan)
+        yield _saved_card("Saved against now", running, hours)
     if usual is not None:
-        yield _saved_card("Saved against the usual", usual, hours, plan)
+        yield _saved_card("Saved against the usual", usual, hours)
 
 
-def _saved_card(title: str, total: SavingTotal, hours: Decimal, plan: Plan) -> str:
+def _saved_card(title: str, total: SavingTotal, hours: Decimal) -> str:
     usd = total.saved_usd_per_hour
     share = "" if total.saved_percent is None else f"{number(abs(total.saved_percent), 2)} % "
     less = "less" if usd >= 0 else "more"
-    what = f"a month, {share}{less} than {monthly(total.usd_per_hour, hours)}, {_of(total, plan)}"
+    what = f"a month, {share}{less} than {monthly(total.usd_per_hour, hours)}, {_of(total)}"
     return _card(title, _signed(usd, hours), what, "good" if usd > 0 else "bad" if usd < 0 else "")
 
 
-def _of(total: SavingTotal, plan: Plan) -> str:
-    placed = sum(one.placed for one in plan.decisions)
-    return f"for {total.workloads} of {plural(placed, 'placed workload')}"
+def _of(total: SavingTotal) -> str:
+    return f"for {total.workloads} of {plural(total.workloads + total.left_out, 'placed workload')}"
 
 
 def _card(title: str, value: str, note: str, kind: str = "") -> str:
