@@ -18,6 +18,7 @@ import structlog
 from berth_operator.catalogues import Catalogues
 from berth_operator.gather import gather
 from berth_operator.pool_report import Held
+from berth_operator.spending.running_cost import RunningFleet, running_fleet
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
 from berth_scheduler.plan import plan
@@ -48,6 +49,8 @@ class Result:
 
     planned: Mapping[str, Planned]
     pools: Mapping[str, SeenPool]
+    running: RunningFleet | None = None
+    """What is paid for while this is the newest plan; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def reduce(snapshot: Snapshot, decisions: Iterable[Decision]) -> Result:
         for each in decisions
     }
     pools = {pool.name: SeenPool(pool, held.get(pool.name, Held())) for pool in snapshot.pools}
-    return Result(planned, pools)
+    return Result(planned, pools, running_fleet(snapshot))
 
 
 def _held(workloads: Iterable[Workload]) -> dict[str, Held]:

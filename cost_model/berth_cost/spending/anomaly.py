@@ -103,8 +103,8 @@ class CostWatch:
     def observe(self, window: Window) -> list[Anomaly]:
         """The alarms that one more window raises, judged by the windows before it."""
         usual = {kind: median(rates) for kind, rates in self._rates.items()}
-        self._requests.append(window.requests)
-        unit_use, unit_price = _unit_use(window, self._requests), _unit_price(window, usual)
+        lately = [*self._requests, window.requests][-self._sensitivity.settling_windows :]
+        unit_use, unit_price = _unit_use(window, lately), _unit_price(window, usual)
         alarms = [
             *self._rate_alarms(window, usual),
             *self._alarm(window, Cause.USE, self._unit_use, unit_use),
@@ -113,13 +113,19 @@ class CostWatch:
         raised = [alarm for alarm in alarms if self._seen >= self._quiet_from.get((alarm.cause, alarm.kind), 0)]
         for alarm in alarms:
             self._quiet_from[alarm.cause, alarm.kind] = self._seen + self._sensitivity.quiet_windows
+        self.remember(window)
+        return raised
+
+    def remember(self, window: Window) -> None:
+        """One more window of the past, which raises nothing."""
+        usual = {kind: median(rates) for kind, rates in self._rates.items()}
+        self._requests.append(window.requests)
+        self._unit_use.append(_unit_use(window, self._requests))
+        self._unit_price.append(_unit_price(window, usual))
         for kind, rate in window.rate.items():
             self._rates.setdefault(kind, deque(maxlen=self._sensitivity.windows_per_day)).append(rate)
         self._usd.append(window.usd)
-        self._unit_use.append(unit_use)
-        self._unit_price.append(unit_price)
         self._seen += 1
-        return raised
 
     def _rate_alarms(self, window: Window, usual: Mapping[str, float]) -> list[Anomaly]:
         found = []

@@ -1,7 +1,7 @@
 """What was spent, hour by hour: accrued from what runs and what it costs, for every workload of a fleet.
 
 Between two looks a workload is charged the mean of what it cost an hour at the first and at the second (the trapezoid
-rule), so that a gap in which nobody looked is charged by what ran before and after it. Hours are UTC, and so are months.
+rule), so that a gap in which nobody looked is charged by what ran before and after it. Hours and months are UTC.
 An hour that is over is closed: rounded, added to its month, and remembered for :data:`MOST_HOURS`, which is what
 forecasts, burn rates and anomalies look back on.
 """
