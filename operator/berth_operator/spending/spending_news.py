@@ -24,17 +24,17 @@ def alarms(state: BudgetState, budget_usd: Decimal, month: str, *, whole_namespa
     Of a workload what reaches 100 % is left out: its condition BudgetOK tells that.
     """
     found: dict[str, News] = {}
-    for what, verb, usd, crossed in (
-        ("spent", "is spent", state.spent_usd, state.crossed_percent),
-        ("forecast", "is forecast to be spent", state.forecast_usd, state.forecast_crossed_percent),
+    for what, verb, usd, crossed, least in (
+        ("spent", "is spent", state.spent_usd, state.crossed_percent, 50),
+        ("forecast", "is forecast to be spent", state.forecast_usd, state.forecast_crossed_percent, 80),
     ):
-        told = [percent for percent in crossed if whole_namespace or percent < 100]
-        for percent in told:
-            over = percent == 100
-            note = f"{percent} % of the budget of ${budget_usd:,.2f} {verb} in {month}: ${usd:,.2f}"
-            # Only the highest is news: who has spent 80 % has spent 50 %, too.
-            if percent == told[-1] and (what == "spent" or over or percent >= 80):
-                found[f"{what}-{percent}"] = News("Warning" if over else "Normal", THRESHOLD, ACTION, note)
+        # Only the highest is news: who has spent 80 % has spent 50 %, too.
+        highest = crossed[-1] if crossed else 0
+        over = highest == 100
+        if highest < least or (over and not whole_namespace):
+            continue
+        note = f"{highest} % of the budget of ${budget_usd:,.2f} {verb} in {month}: ${usd:,.2f}"
+        found[f"{what}-{highest}"] = News("Warning" if over else "Normal", THRESHOLD, ACTION, note)
     for rule in state.burning:
         urgency = "page" if rule.page else "ticket"
         note = (
