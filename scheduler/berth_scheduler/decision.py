@@ -101,6 +101,8 @@ class Footprint(Record):
     """Read and written together."""
     grams_co2e_per_thousand_requests: float | None = None
     grams_co2e_per_million_tokens: float | None = None
+    carbon_usd_per_hour: Decimal | None = None
+    """All emissions of an hour at ``policy.carbonUSDPerTonne``: it is ranked by, and in no cost."""
     sites: tuple[str, ...] = ()
     """PUE and intensity of the grid, by site."""
     sources: tuple[str, ...] = ()
@@ -151,7 +153,7 @@ class Decision(Record):
     """How often enough replicas stand; None where ``objectives.availabilityPercent`` asks for nothing."""
     cost: Cost | None = None
     footprint: Footprint | None = None
-    """At the planned rate; ``objectives.carbon`` limits it, nothing else is decided by it."""
+    """At the planned rate; ``objectives.carbon`` limits it, and ``policy.carbonUSDPerTonne`` ranks by it."""
     alternatives: tuple[Alternative, ...] = ()
     rejected: tuple[Rejection, ...] = ()
     decision_hash: str
