@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import structlog
 
-from berth_cost.spending.anomaly import Anomaly, CostWatch, Sensitivity, Window
+from berth_cost.spending.anomaly import Anomaly, CostWatch, Jump, Sensitivity, Window
 from berth_cost.spending.budget import BURN_RULES, Spend, budget_state, expected_spend, total
 from berth_cost.spending.ledger import Account, Hour, Ledger, Rates
 from berth_operator.errors import BerthmasterError, LostLeadership
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 LOOK_SECONDS = 60.0
 """Between two looks: what started and stopped in between is charged by half a minute too much or too little."""
 RECENT_HOURS = max(rule.long_hours for rule in BURN_RULES)
-SENSITIVITY = Sensitivity(windows_per_day=24, settling_windows=1, quiet_windows=3)
+SENSITIVITY = Sensitivity(windows_per_day=24, settling_windows=1, quiet_windows=3, jump=Jump(windows=1))
 """Of windows of an hour."""
 AT_ONCE = 25
 """Workloads judged before others get their turn."""
