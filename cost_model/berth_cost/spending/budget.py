@@ -16,9 +16,9 @@ from berth_cost.rounding import significant
 from berth_cost.spending.demand_forecast import forecast
 
 HOURS_PER_MONTH = Decimal(730)
-HOURS_PER_DAY, HOURS_PER_WEEK = 24, 168
-LEVEL_HALF_LIFE_HOURS = 6.0
-"""Of the level in a forecast of spend: a fleet that was made smaller is believed by the end of the day."""
+HOURS_PER_DAY = 24
+LEVEL_HALF_LIFE_HOURS = 168.0
+"""Of the level of the usual course. A week: the level of a Sunday is not that of the month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +86,19 @@ class Spend:
 
 
 def expected_spend(recent_usd: Sequence[Decimal], hours: int, usd_per_hour: Decimal) -> tuple[Decimal, ...]:
-    """The spend of each of the next ``hours``: the usual course at the recent level.
+    """The spend of each of the next ``hours``: the mean of the last day again and of the usual course of a day.
 
-    The course is that of a week where two weeks are known, else that of a day where two days are; with less it is
-    ``usd_per_hour``, what runs now. That is committed either way: nobody pays less for a replica that runs.
+    The last day knows of what was changed since yesterday, the usual course of what was odd about yesterday; their mean
+    missed by less than either on the traces of ``benchmarks/cost/month_end.py`` (Bates and Granger, The Combination of
+    Forecasts, 1969, on why). With less than two days of history it is ``usd_per_hour``, what runs now.
     """
-    season = next((one for one in (HOURS_PER_WEEK, HOURS_PER_DAY) if len(recent_usd) >= 2 * one), None)
-    if season is None:
+    if len(recent_usd) < 2 * HOURS_PER_DAY:
         return (usd_per_hour,) * hours
-    # Whole seasons that end now, so that the first hour ahead is the first place of the course.
-    known = np.array([float(usd) for usd in recent_usd[len(recent_usd) % season :]])
-    ahead = significant(forecast(known, season, hours, level_half_life=LEVEL_HALF_LIFE_HOURS).mean)
+    known = np.array([float(usd) for usd in recent_usd])
+    # Whole days that end now, so that the first hour ahead is the first place of the course.
+    whole = known[len(known) % HOURS_PER_DAY :]
+    usual = forecast(whole, HOURS_PER_DAY, hours, level_half_life=LEVEL_HALF_LIFE_HOURS).mean
+    ahead = significant((np.resize(whole[-HOURS_PER_DAY:], hours) + usual) / 2)
     return tuple(Decimal(repr(usd)) for usd in ahead.tolist())
 
 

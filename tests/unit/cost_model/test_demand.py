@@ -178,6 +178,15 @@ def test_two_days_of_history_have_a_course() -> None:
     assert ahead[3] < ahead[15]
 
 
-def test_a_fleet_that_was_halved_is_believed_by_the_end_of_the_day() -> None:
-    ahead = expected_spend([Decimal(2)] * 120 + [Decimal(1)] * 24, 24, Decimal(1))
-    assert float(sum(ahead)) == pytest.approx(24, rel=0.1)
+def test_a_fleet_that_was_halved_is_half_believed_after_a_day_and_nearly_after_a_week() -> None:
+    def daily_usd(days: int) -> float:
+        return float(sum(expected_spend([Decimal(2)] * 168 + [Decimal(1)] * (24 * days), 24, Decimal(1))))
+
+    assert daily_usd(1) == pytest.approx((24 + 48) / 2, rel=0.05)
+    assert daily_usd(7) == pytest.approx(24, rel=0.25)
+    assert daily_usd(14) == pytest.approx(24, rel=0.1)
+
+
+def test_one_odd_day_is_half_believed() -> None:
+    ahead = expected_spend([Decimal(1)] * 240 + [Decimal(3)] * 24, 24, Decimal(3))
+    assert float(sum(ahead)) == pytest.approx(24 * (3 + 1.1) / 2, rel=0.05)
