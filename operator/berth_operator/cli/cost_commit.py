@@ -63,12 +63,12 @@ def cost_commit(
     workload: Annotated[
         str | None, typer.Option("--workload", metavar="NAME", help="Of the files, where there are several.")
     ] = None,
-    requests_per_second: Annotated[
+    replica_rate: Annotated[
         float | None,
-        typer.Option("--requests-per-second", metavar="RATE", help="Of one replica, instead of files to plan."),
+        typer.Option("--replica-rate", metavar="RATE", help="Requests a second of one replica, instead of files."),
     ] = None,
     gpus_per_replica: Annotated[
-        float, typer.Option("--gpus-per-replica", metavar="GPUS", help="With --requests-per-second.")
+        float, typer.Option("--gpus-per-replica", metavar="GPUS", help="With --replica-rate.")
     ] = 1.0,
     term: Annotated[str, typer.Option("--term", metavar="TERM", help="OneYear or ThreeYears.")] = "OneYear",
     spot_share_percent: Annotated[
@@ -89,12 +89,12 @@ def cost_commit(
     The first half of the trace is known, the second is paid for: the newsvendor's answer and the two-stage program's,
     beside the best commitment that hindsight has. Exits with 2 where the planner finds no place for the workload.
     """
-    _check(term, spot_share_percent, season, requests_per_second, gpus_per_replica)
+    _check(term, spot_share_percent, season, replica_rate, gpus_per_replica)
     _, catalogues = load_catalogues(settings, prices)
     shape, place = _node(node, catalogues.prices)
     demand = read_demand(trace)
     sources = Sources((*(files or ()), *(more or ())), settings=settings, at=at)
-    sizing = _sizing(sources, workload, requests_per_second, gpus_per_replica)
+    sizing = _sizing(sources, workload, replica_rate, gpus_per_replica)
     if isinstance(sizing, str):
         note(sizing)
         return Outcome.DOES_NOT_HOLD
@@ -136,7 +136,7 @@ def _check(term: str, spot_share_percent: float, season: str, rate: float | None
     if not 0 <= spot_share_percent <= 100:
         flaws.append(f"--spot-share-percent {spot_share_percent:g}: must be from 0 to 100")
     if rate is not None and not 0 < rate <= MOST_RATE:
-        flaws.append(f"--requests-per-second {rate:g}: must be above 0 and at most {MOST_RATE:g}")
+        flaws.append(f"--replica-rate {rate:g}: must be above 0 and at most {MOST_RATE:g}")
     if not 0 < gpus <= 64:
         flaws.append(f"--gpus-per-replica {gpus:g}: must be above 0 and at most 64")
     if flaws:
@@ -187,7 +187,7 @@ def _market(
 def _sizing(sources: Sources, workload: str | None, rate: float | None, gpus: float) -> Sizing | str:
     """A sentence where the planner finds no place. Raises :class:`InputError`."""
     if (rate is None) == (not sources.files):
-        raise InputError("say what one replica sustains: --requests-per-second RATE, or -f FILE to plan a workload")
+        raise InputError("say what one replica sustains: --replica-rate RATE, or -f FILE to plan a workload")
     if rate is not None:
         fixed = np.array(rate)
         return Sizing(

@@ -47,7 +47,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 def test_steady_demand_is_reserved_to_the_last_replica(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "steady.csv"
     path.write_text(demand(8, lambda hour: 60 * 6.5), encoding="utf-8")
-    found = study(capsys, "--trace", path, "--node", NODE, "--requests-per-second", 1)
+    found = study(capsys, "--trace", path, "--node", NODE, "--replica-rate", 1)
     prices = {one["bought"]: Decimal(one["usdPerReplicaHour"]) for one in found["prices"]}
     assert (found["advice"]["replicas"], found["meanReplicas"], found["peakReplicas"]) == (7, 7.0, 7)
     assert Decimal(found["advice"]["usdPerHour"]) == 7 * prices["OneYear"]
@@ -57,7 +57,7 @@ def test_steady_demand_is_reserved_to_the_last_replica(tmp_path: Path, capsys: p
 
 
 def test_a_course_of_the_day_is_reserved_in_part(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = study(capsys, "--trace", trace, "--node", NODE, "--requests-per-second", 1)
+    found = study(capsys, "--trace", trace, "--node", NODE, "--replica-rate", 1)
     assert 4 <= found["advice"]["replicas"] <= 9
     assert (found["knownDays"], found["judgedDays"]) == (5.0, 5.0)
     ours = next(one for one in found["policies"] if one["name"] == "two-stage")
@@ -65,7 +65,7 @@ def test_a_course_of_the_day_is_reserved_in_part(trace: Path, capsys: pytest.Cap
 
 
 def test_spot_leaves_less_to_reserve(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("--trace", trace, "--node", NODE, "--requests-per-second", 1)
+    asked = ("--trace", trace, "--node", NODE, "--replica-rate", 1)
     without, with_spot = study(capsys, *asked), study(capsys, *asked, "--spot-share-percent", 70)
     assert with_spot["advice"]["replicas"] < without["advice"]["replicas"]
     assert [one["bought"] for one in with_spot["prices"]] == ["OnDemand", "OneYear", "Spot"]
@@ -73,9 +73,9 @@ def test_spot_leaves_less_to_reserve(trace: Path, capsys: pytest.CaptureFixture[
 
 
 def test_replicas_share_nodes_and_their_price(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = study(capsys, "--trace", trace, "--node", "aws/us-east-1/g6e.12xlarge", "--requests-per-second", 1)
+    whole = study(capsys, "--trace", trace, "--node", "aws/us-east-1/g6e.12xlarge", "--replica-rate", 1)
     pair = study(
-        capsys, "--trace", trace, "--node", "aws/us-east-1/g6e.12xlarge", "--requests-per-second", 1,
+        capsys, "--trace", trace, "--node", "aws/us-east-1/g6e.12xlarge", "--replica-rate", 1,
         "--gpus-per-replica", 2,
     )  # fmt: skip
     assert whole["advice"]["nodes"] == math.ceil(whole["advice"]["replicas"] / 4)
@@ -87,7 +87,7 @@ def test_replicas_share_nodes_and_their_price(trace: Path, capsys: pytest.Captur
 def test_the_table_begins_with_the_advice_and_is_the_same_twice(
     trace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("--trace", trace, "--node", NODE, "--requests-per-second", 1)
+    asked = ("--trace", trace, "--node", NODE, "--replica-rate", 1)
     assert commit(*asked) == 0
     out = capsys.readouterr().out
     assert out.startswith("Reserve ")
@@ -108,8 +108,8 @@ def test_the_table_begins_with_the_advice_and_is_the_same_twice(
         (("--season", "year"), "--season year: must be day or week"),
         (("--season", "week"), "10 days of demand are less than 3 weeks"),
         (("--spot-share-percent", "120"), "--spot-share-percent 120: must be from 0 to 100"),
-        (("--requests-per-second", "nan"), "--requests-per-second nan: must be above 0"),
-        (("--requests-per-second", "0"), "--requests-per-second 0: must be above 0"),
+        (("--replica-rate", "nan"), "--replica-rate nan: must be above 0"),
+        (("--replica-rate", "0"), "--replica-rate 0: must be above 0"),
         (("--gpus-per-replica", "2"), "has 1 GPUs, and a replica needs 2"),
         (("--gpus-per-replica", "-1"), "--gpus-per-replica -1: must be above 0"),
     ],
@@ -117,7 +117,7 @@ def test_the_table_begins_with_the_advice_and_is_the_same_twice(
 def test_what_cannot_be_is_refused_by_its_name(
     trace: Path, arguments: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = {"--trace": str(trace), "--node": NODE, "--requests-per-second": "1"} | dict([arguments])
+    asked = {"--trace": str(trace), "--node": NODE, "--replica-rate": "1"} | dict([arguments])
     assert said in refused(capsys, *(word for option in asked.items() for word in option))
 
 
@@ -128,7 +128,7 @@ def test_what_a_replica_sustains_must_be_said_once(trace: Path, capsys: pytest.C
 def test_a_line_of_the_trace_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "demand.csv"
     path.write_text("t_s,requests_per_min\n0,1\n600,1,000\n", encoding="utf-8")
-    assert f"{path}: line 3: " in refused(capsys, "--trace", path, "--node", NODE, "--requests-per-second", 1)
+    assert f"{path}: line 3: " in refused(capsys, "--trace", path, "--node", NODE, "--replica-rate", 1)
 
 
 def test_a_workload_is_planned_for_what_a_replica_sustains(
