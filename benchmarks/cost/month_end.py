@@ -1,8 +1,8 @@
 """How far forecasts of spend miss: several rules, three traces, every origin, the sum of the days ahead.
 
 Run: ``python benchmarks/cost/month_end.py [--data FOLDER]``. Replicas follow the traffic of two services of ServeGen
-and of the NASA trace of 1995; an hour costs what its replicas cost. From three days of history on, every twelve hours, each
-rule says what the next 3 and 7 days will cost together, from at most two weeks of hours. Shown is the mean of the
+and of the NASA trace of 1995; an hour costs what its replicas cost. From three days of history on, every twelve hours,
+each rule says what the next 3 and 7 days will cost together, from at most two weeks of hours. Shown is the mean of the
 absolute error in percent.
 """
 

@@ -139,7 +139,7 @@ def demand_of(found: Survey, option: int) -> Demand:
         reach=Reach.of(workload.variants[one.variant].access),
         replicas=one.replicas,
         steady=one.steady,
-        surcharges=tuple(sorted(carbon_by_offer(found, option).items())),
+        surcharges=tuple(carbon_by_offer(found, option).items()),
     )
 
 

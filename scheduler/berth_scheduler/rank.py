@@ -85,7 +85,7 @@ def rank(lots: Lots, groups: Groups, cell: Integers, carbon_usd: Floats) -> Opti
     length = np.diff(np.append(start, len(left)))
     some = left[start]  # the option's cheapest lot: what its lots share is read from it, too
     bound = significant(_bounds(lots, groups, billed))[group]
-    ranked = significant(_bounds(lots, groups, usd))[group]
+    ranked = significant(_bounds(lots, groups, usd))[group] if carbon_usd.any() else bound
 
     workload, tensor_parallel = lots.workload[some], lots.tensor_parallel[some]
     quality = _quality(lots)[workload, lots.variant[some]]
