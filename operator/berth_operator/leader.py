@@ -295,6 +295,7 @@ class Leader:
             return
         self._metrics.plan_seconds.observe(seconds)
         self._metrics.show(result)
+        self._accountant.wake()
 
     # --- work ----------------------------------------------------------------------------------------------------
 

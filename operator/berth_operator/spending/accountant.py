@@ -6,6 +6,7 @@ by what ran before and after it. What has no budget is watched for unusual cost 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -27,7 +28,9 @@ from berth_operator.spending.spending_metrics import Judged, SpendingMetrics
 log = structlog.get_logger()
 
 LOOK_SECONDS = 60.0
-"""Between two looks: what started and stopped in between is charged by half a minute too much or too little."""
+"""Between two looks while nothing changes, which closes an hour within a minute of its end."""
+LEAST_SECONDS = 5.0
+"""Between two looks while plans are made: each may know of something that runs now."""
 RECENT_HOURS = max(rule.long_hours for rule in BURN_RULES)
 SENSITIVITY = Sensitivity(windows_per_day=24, settling_windows=1, quiet_windows=3, jump=Jump(windows=1))
 """Of windows of an hour."""
@@ -56,6 +59,7 @@ class Accountant:
         self._now = now
         self._metrics = metrics
         self._planned = planned
+        self._woken = asyncio.Event()
         self._namespace_budgets = dict(sorted(namespace_budgets.items()))
         self._look_again = look_again
         self._tell = tell
@@ -92,14 +96,21 @@ class Accountant:
             self._stand(key, account, account.rates)
 
     async def run(self) -> None:
-        """Look once a minute; never returns. Raises LostLeadership."""
+        """Look after every plan and once a minute; never returns. Raises LostLeadership."""
         await self._planned.wait()
         while True:
+            self._woken.clear()
             if self._ledger is None:
                 await self.restore()
             if self._ledger is not None:
                 await self.look(self._ledger)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LEAST_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS - LEAST_SECONDS)
+
+    def wake(self) -> None:
+        """There is a new plan: what runs may be another."""
+        self._woken.set()
 
     async def look(self, ledger: Ledger) -> None:
         """Charge the time since the last look; judge and keep what that closed."""
