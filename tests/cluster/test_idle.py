@@ -73,7 +73,8 @@ def test_looking_at_everything_again_and_again_writes_nothing(local: LocalCluste
             lambda: all(story.condition("Stalled", name) == stalled for name in IMPOSSIBLE), what="the others are told"
         )
         local.wait_until(
-            lambda: all("budget" in story.status(name) for name in SERVING), what="their month is forecast"
+            lambda: all("budget" in story.get(name).get("status", {}) for name in SERVING),
+            what="their month is forecast",
         )
         local.wait_until(lambda: not writes(rest(local, 4)), timeout_seconds=60, what="nothing is under way")
 

@@ -100,10 +100,16 @@ class Accountant:
         await self._planned.wait()
         while True:
             self._woken.clear()
-            if self._ledger is None:
-                await self.restore()
-            if self._ledger is not None:
-                await self.look(self._ledger)
+            try:
+                if self._ledger is None:
+                    await self.restore()
+                if self._ledger is not None:
+                    await self.look(self._ledger)
+            except LostLeadership:
+                raise
+            except Exception:
+                # A bug in what is told of money must not end the operator: what runs keeps running.
+                log.exception("spending.failed")
             await asyncio.sleep(LEAST_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS - LEAST_SECONDS)
