@@ -34,7 +34,7 @@ LEAST_SECONDS = 5.0
 RECENT_HOURS = max(rule.long_hours for rule in BURN_RULES)
 SENSITIVITY = Sensitivity(windows_per_day=24, settling_windows=1, quiet_windows=3, jump=Jump(windows=1))
 """Of windows of an hour."""
-AT_ONCE = 25
+AT_ONCE = 5
 """Workloads judged before others get their turn."""
 
 

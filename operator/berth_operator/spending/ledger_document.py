@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import json
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -15,6 +17,8 @@ from berth_cost.spending.ledger import MOST_HOURS, Account, Charge, Hour, Ledger
 MOST_BYTES = 600_000
 """Compressed. A ConfigMap may have 1 MiB, and what is binary in it is written in four characters for three bytes."""
 MOST_BYTES_READ = 200 * 2**20
+LEAST_BYTES_A_LINE = 6
+"""Compressed, of an hour that differs from the one before: what cannot fit by that is not tried."""
 KEPT_HOURS = (MOST_HOURS, MOST_HOURS // 2, 72, 24, 0)
 """History is shortened for all until everything fits: what was spent in the month is never left out."""
 
@@ -55,14 +59,26 @@ def packed(ledger: Ledger, keys: frozenset[str]) -> tuple[bytes, int]:
 
     Raises LedgerError where not even the sums fit.
     """
+    wanted = sorted(keys & ledger.accounts.keys())
     for hours in KEPT_HOURS:
-        accounts = {key: _written(ledger.accounts[key], hours) for key in sorted(keys & ledger.accounts.keys())}
-        document = _LedgerDocument(at=ledger.at, accounts=accounts)
-        text = document.model_dump_json(by_alias=True, exclude_defaults=True)
-        data = gzip.compress(text.encode(), compresslevel=6, mtime=0)
+        accounts = {key: _written(ledger.accounts[key], hours) for key in wanted}
+        lines = sum(len(account.hours) for account in accounts.values())
+        if hours and lines * LEAST_BYTES_A_LINE > MOST_BYTES:
+            continue
+        data = gzip.compress(_text(ledger.at, accounts).encode(), compresslevel=6, mtime=0)
         if len(data) <= MOST_BYTES:
             return data, hours
     raise LedgerError(f"the sums of {len(accounts)} workloads need {len(data)} bytes, more than {MOST_BYTES}")
+
+
+def _text(at: datetime, accounts: Mapping[str, _AccountDocument]) -> str:
+    """As JSON, one account at a time: whoever waits for this thread's lock gets it in between."""
+    head = _LedgerDocument(at=at).model_dump_json(by_alias=True, exclude={"accounts"})
+    each = (
+        f"{json.dumps(key)}:{one.model_dump_json(by_alias=True, exclude_defaults=True)}"
+        for key, one in accounts.items()
+    )
+    return f'{head[:-1]},"accounts":{{{",".join(each)}}}}}'
 
 
 def unpacked(data: bytes) -> Ledger:

@@ -3,6 +3,7 @@
 It is found as a list of one name, which asks for no right beyond that of listing it.
 """
 
+import asyncio
 import base64
 import binascii
 from typing import Any
@@ -37,7 +38,7 @@ class LedgerStore:
 
     async def write(self, ledger: Ledger, keys: frozenset[str]) -> int:
         """Keep the accounts of ``keys``; hours of history that found room. Raises BerthmasterError and LedgerError."""
-        data, hours = packed(ledger, keys)
+        data, hours = await asyncio.to_thread(packed, ledger, keys)  # a second for a large fleet
         body: dict[str, Any] = {
             "apiVersion": kinds.CONFIG_MAP.api_version,
             "kind": kinds.CONFIG_MAP.name,
