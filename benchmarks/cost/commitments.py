@@ -20,6 +20,8 @@ INSTANCE = {"cloud": "aws", "region": "us-east-1", "instance_type": "g6e.xlarge"
 MEAN_REPLICAS = 40
 KNOWN_DAYS = 7
 SCENARIOS = 21
+LEVEL_HALF_LIFE = 7.0 * WINDOWS_PER_DAY
+"""As berth cost commit has it: a commitment outlasts the week."""
 GOAL_PERCENT, GOAL_SAVING_PERCENT = 15.0, 50.0
 
 
@@ -41,7 +43,7 @@ def rows(rate: Floats, spot_share: float) -> list[tuple[str, int, float]]:
     one_year = offered.reserved["OneYear"]
     schedule = replicas(rate, float(rate.mean()) / MEAN_REPLICAS)
     known, paid = np.split(schedule, [KNOWN_DAYS * WINDOWS_PER_DAY])
-    ahead = forecast(known, WINDOWS_PER_DAY, len(paid))
+    ahead = forecast(known, WINDOWS_PER_DAY, len(paid), LEVEL_HALF_LIFE)
     likely = ahead.scenarios(SCENARIOS)
 
     def cost(committed: int) -> float:

@@ -103,17 +103,21 @@ class Recorder:
     def tell(self, about: Entry, before: Iterable[Condition], after: Iterable[Condition]) -> None:
         """Post what changed between two sets of conditions, unless it was just told."""
         for each in news(before, after):
-            key, now = (about.uid, each), self._clock()
-            if now - self._told.get(key, float("-inf")) < QUIET_SECONDS:
-                continue
-            self._told[key] = now
-            self._told.move_to_end(key)
-            if len(self._told) > _REMEMBERED:
-                self._told.popitem(last=False)
-            try:
-                self._waiting.put_nowait(manifest(about, each, self._instance, self._now()))
-            except asyncio.QueueFull:
-                self._dropped()
+            self.post(about, each)
+
+    def post(self, about: Entry, each: News) -> None:
+        """Post one piece of news, unless it was just told."""
+        key, now = (about.uid or about.name, each), self._clock()
+        if now - self._told.get(key, float("-inf")) < QUIET_SECONDS:
+            return
+        self._told[key] = now
+        self._told.move_to_end(key)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        try:
+            self._waiting.put_nowait(manifest(about, each, self._instance, self._now()))
+        except asyncio.QueueFull:
+            self._dropped()
 
     async def run(self) -> None:
         """Post what was told; never returns. Raises LostLeadership."""

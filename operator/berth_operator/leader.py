@@ -15,7 +15,7 @@ from berth_operator.catalogues import Catalogues
 from berth_operator.config_map_watch import ConfigMapWatch
 from berth_operator.credentials import Credentials
 from berth_operator.errors import BerthmasterError, LostLeadership
-from berth_operator.events import Recorder
+from berth_operator.events import News, Recorder
 from berth_operator.health import Vitals
 from berth_operator.kinds import Kind
 from berth_operator.kube import Kube
@@ -27,6 +27,8 @@ from berth_operator.projection import has_gpus
 from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
 from berth_operator.routing import POOL_PREFIX, key_of, meaning
 from berth_operator.settings import Settings
+from berth_operator.spending.accountant import Accountant
+from berth_operator.spending.ledger_store import LedgerStore
 from berth_operator.watch import Edge
 from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
 from berth_operator.world import World
@@ -87,6 +89,16 @@ class Leader:
         )
         clock = asyncio.get_running_loop().time
         self._recorder = Recorder(kube, instance=instance, clock=clock, now=utc_now, dropped=metrics.events_dropped.inc)
+        self._accountant = Accountant(
+            LedgerStore(kube, namespace=settings.lease.home, name=f"{settings.lease.name}-spending"),
+            lambda: self._planner.newest,
+            utc_now,
+            metrics.spending,
+            planned=self._planner.attempted,
+            namespace_budgets=settings.spending.namespace_budgets_usd_per_month,
+            look_again=lambda key: self._queue.add(key, Cause.SPENDING),
+            tell=self._tell_spending,
+        )
         self._reconciler = Reconciler(
             kube,
             self._mirrors,
@@ -96,12 +108,14 @@ class Leader:
             clock=clock,
             now=utc_now,
             has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
+            standing=self._accountant.standing,
         )
 
     async def run(self) -> None:
         """Lead until cancelled; raises LostLeadership."""
         try:
             await self._sync()
+            await self._accountant.restore()
             await self._lead()
         finally:
             await self._config_maps.close()
@@ -113,6 +127,7 @@ class Leader:
             self._planner.run(),
             self._watch(),
             self._recorder.run(),
+            self._accountant.run(),
             self._relist(),
             resync(self._queue, self._keys, settings.resync_seconds),
             *(self._work() for _ in range(settings.workers)),
@@ -267,12 +282,20 @@ class Leader:
             return True
         return bool(entry.thing["status"].get("observedGeneration") == entry.thing["metadata"].get("generation"))
 
+    def _tell_spending(self, key: str, news: News) -> None:
+        """An Event about a workload that is there, or about a namespace."""
+        namespace, _, name = key.partition("/")
+        about = self._mirrors[kinds.WORKLOAD].find(name, namespace) if name else Entry(_namespace(namespace), 0)
+        if about is not None:
+            self._recorder.post(about, news)
+
     def _observe_plan(self, seconds: float, result: Result | None) -> None:
         if result is None:
             self._metrics.plan_failures.inc()
             return
         self._metrics.plan_seconds.observe(seconds)
         self._metrics.show(result)
+        self._accountant.wake()
 
     # --- work ----------------------------------------------------------------------------------------------------
 
@@ -341,3 +364,8 @@ class Leader:
 def _reference(workload: Entry | None) -> frozenset[tuple[str, str]]:
     """The ConfigMap that a workload refers to, if any."""
     return referred_to(() if workload is None else (workload.thing,))
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    """As much of a Namespace as an Event about it needs."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

@@ -151,7 +151,7 @@ class Process:
         lease = self._settings.lease
         return Elector(
             kube,
-            namespace=lease.namespace or os.environ.get("POD_NAMESPACE") or "default",
+            namespace=lease.home,
             name=lease.name,
             # New in every process: a container that was restarted is not the one that held the Lease.
             identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}",

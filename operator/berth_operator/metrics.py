@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from berth_operator.planner import Result
+from berth_operator.spending.spending_metrics import SpendingMetrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -51,6 +52,7 @@ class Metrics:
         self.workloads = gauge("workloads", "Workloads by whether the newest plan placed them.", ["placed", "reason"])
         self.planned_cost = gauge("planned_usd_per_hour", "Cost of all berths of the newest plan.")
         self.events_dropped = counter("events_dropped", "Kubernetes Events that were not posted.")
+        self.spending = SpendingMetrics(self.registry)
         self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop last woke up.")
 
     def observe_request(self, verb: str, kind: str, code: str, seconds: float) -> None:

@@ -19,6 +19,7 @@ from berth_operator.catalogues import Catalogues
 from berth_operator.gather import gather
 from berth_operator.pool_report import Held
 from berth_operator.saving_report import told_savings
+from berth_operator.spending.running_cost import RunningFleet, running_fleet
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
 from berth_scheduler.plan import plan
@@ -50,6 +51,8 @@ class Result:
 
     planned: Mapping[str, Planned]
     pools: Mapping[str, SeenPool]
+    running: RunningFleet | None = None
+    """What is paid for while this is the newest plan; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def reduce(snapshot: Snapshot, decisions: Iterable[Decision]) -> Result:
         for each in decisions
     }
     pools = {pool.name: SeenPool(pool, held.get(pool.name, Held())) for pool in snapshot.pools}
-    return Result(planned, pools)
+    return Result(planned, pools, running_fleet(snapshot))
 
 
 def _held(workloads: Iterable[Workload]) -> dict[str, Held]:

@@ -25,6 +25,7 @@ from berth_operator.pool_report import pool_status
 from berth_operator.render import Rendered, Unrenderable, render
 from berth_operator.report import Obstacle, Progress
 from berth_operator.rollout import Observed, Step, Wanted, advance
+from berth_operator.spending.budget_report import Standing
 
 PATIENCE = 3
 """Attempts after which a failure that may still pass is worth saying in the status."""
@@ -62,7 +63,8 @@ class _Attempt:
 
 
 class Reconciler:
-    """``newest`` is the newest plan; ``clock`` a steady clock in seconds, ``now`` the wall clock."""
+    """``newest`` is the newest plan; ``clock`` a steady clock in seconds, ``now`` the wall clock; ``standing`` what was
+    spent of a workload's budget."""
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class Reconciler:
         clock: Callable[[], float],
         now: Callable[[], datetime],
         has_pod_monitor: Callable[[], bool] = lambda: False,
+        standing: Callable[[str], Standing | None] = lambda key: None,
     ) -> None:
         self._kube = kube
         self._mirrors = mirrors
@@ -84,6 +87,7 @@ class Reconciler:
         self._clock = clock
         self._now = now
         self._has_pod_monitor = has_pod_monitor
+        self._standing = standing
         self._memory: dict[str, _Memory] = {}
 
     async def reconcile(self, key: str, attempt: int = 1) -> Outcome:
@@ -237,7 +241,8 @@ class Reconciler:
         if owner is None or owner.deleting or owner.uid != planned.workload.uid:
             return Outcome("gone", generation, made.writes)
         previous = owner.thing["status"]
-        status = report.workload_status(planned.workload, planned.decision, made.progress, previous, self._now())
+        progress = replace(made.progress, standing=self._standing(key))
+        status = report.workload_status(planned.workload, planned.decision, progress, previous, self._now())
         writes, error = made.writes, made.error
         try:
             writes += await self._write_status(kinds.WORKLOAD, owner, status)

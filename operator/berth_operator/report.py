@@ -24,6 +24,7 @@ from berth_operator.api.conditions import (
 from berth_operator.api.v1alpha1 import (
     AlternativeStatus,
     BerthStatus,
+    BudgetStatus,
     Estimate,
     GPUPoolStatus,
     InferenceWorkloadStatus,
@@ -35,6 +36,7 @@ from berth_operator.api.v1alpha1 import (
 from berth_operator.labels import REVISION, WORKLOAD
 from berth_operator.rollout import Phase, Running
 from berth_operator.saving_report import saving_statuses
+from berth_operator.spending.budget_report import Standing, budget_finding, budget_status
 from berth_scheduler.decision import Alternative, Decision
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
 
@@ -69,6 +71,8 @@ class Progress:
     """The last attempt to get there failed."""
     pods: Obstacle | None = None
     """Why pods of the wanted revision do not start."""
+    standing: Standing | None = None
+    """What was spent of the budget; None: not known."""
 
     def ready(self, name: str) -> int:
         return sum(each.ready for each in self.deployments if each.name == name)
@@ -86,9 +90,11 @@ def workload_status(
     workload: Workload, decision: Decision, progress: Progress, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     """The status of ``workload`` as JSON; equal to ``previous`` where nothing changed that is worth a write."""
+    budget = _budget(workload, progress, previous)
+    findings = (*_findings(workload, decision, progress), _budget_ok(workload, decision, progress, budget))
     conditions = merge(
         read_conditions(previous),
-        with_summary(_findings(workload, decision, progress), _rollout(decision, progress)),
+        with_summary(findings, _rollout(decision, progress)),
         always=WORKLOAD_CONDITIONS,
         generation=workload.generation,
         now=now,
@@ -108,6 +114,7 @@ def workload_status(
         predicted=None if decision.prediction is None else _predicted(decision.prediction, workload, asked),
         cost=_cost(decision),
         savings=saving_statuses(decision),
+        budget=budget,
         alternatives=tuple(_alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
         revision=progress.revision,
         serving_revision=progress.serving,
@@ -133,7 +140,6 @@ def _findings(workload: Workload, decision: Decision, progress: Progress) -> tup
         _available(progress),
         slo,
         _autoscaling(decision, progress),
-        _budget(workload, decision, progress),
     )
 
 
@@ -160,19 +166,20 @@ def _autoscaling(decision: Decision, progress: Progress) -> Finding:
     return Finding(ConditionType.AUTOSCALING, "Unknown", Reason.PENDING, "nothing is deployed")
 
 
-def _budget(workload: Workload, decision: Decision, progress: Progress) -> Finding:
-    budget = workload.budget_usd_per_month
+def _budget(workload: Workload, progress: Progress, previous: Mapping[str, Any]) -> BudgetStatus | None:
+    """What is not known now stays as it was said."""
+    budget, said = workload.budget_usd_per_month, previous.get("budget")
     if budget is None:
-        return Finding(ConditionType.BUDGET_OK, "True", Reason.NO_BUDGET, "the spec has no budget")
-    if decision.cost is None:
-        runs = any(each.replicas for each in progress.deployments)
-        message = "the cost of what still runs is not judged" if runs else "nothing is placed, so nothing is spent"
-        return Finding(ConditionType.BUDGET_OK, "Unknown", Reason.PENDING, message)
-    spent = decision.cost.usd_per_month
-    message = f"${spent:,.2f} a month, of a budget of ${budget:,.2f}"
-    if spent <= budget:
-        return Finding(ConditionType.BUDGET_OK, "True", Reason.WITHIN_BUDGET, message)
-    return Finding(ConditionType.BUDGET_OK, "False", Reason.OVER_BUDGET, message)
+        return None
+    if progress.standing is not None:
+        return budget_status(progress.standing, budget, said)
+    return None if said is None else BudgetStatus.model_validate(said)
+
+
+def _budget_ok(workload: Workload, decision: Decision, progress: Progress, said: BudgetStatus | None) -> Finding:
+    planned = None if decision.cost is None else decision.cost.usd_per_month
+    runs = any(each.replicas for each in progress.deployments)
+    return budget_finding(workload.budget_usd_per_month, said, planned, runs=runs)
 
 
 _WAITING_FOR: Mapping[Phase, tuple[Reason, str]] = {

@@ -3,6 +3,8 @@
 Unknown keys are refused with their path: a misspelt setting that is silently ignored is worse than a failed start.
 """
 
+import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -57,6 +59,11 @@ class LeaseSettings(Record):
     retry_seconds: Seconds = 2
     """Between attempts to take or renew it. Each renewal is a write to etcd, the only one of an idle fleet."""
 
+    @property
+    def home(self) -> str:
+        """The namespace of the Lease, and of what the leader keeps."""
+        return self.namespace or os.environ.get("POD_NAMESPACE") or "default"
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if not self.retry_seconds < self.renew_deadline_seconds < self.duration_seconds:
@@ -92,6 +99,18 @@ class ReconcileSettings(Record):
     """Every kind is listed anew about this often, to repair what a broken watch did not tell."""
     connections: Annotated[int, Field(ge=1, le=1024)] = 32
     """To the API server at the same time, watch streams aside."""
+
+
+class SpendingSettings(Record):
+    """Budgets that no workload states for itself. What was spent is kept in the ConfigMap ``NAME-spending`` beside the
+    Lease of that name; it is written once an hour, and only while something with a budget runs."""
+
+    namespace_budgets_usd_per_month: dict[
+        Annotated[str, Field(min_length=1, max_length=63)],
+        Annotated[Decimal, Field(gt=0, le=1_000_000_000, allow_inf_nan=False)],
+    ] = {}
+    """USD a month that all workloads of a namespace may cost together, by namespace. Above it, or where it is forecast,
+    metrics and an Event about the Namespace say so; nothing is stopped."""
 
 
 class HealthSettings(Record):
@@ -130,6 +149,7 @@ class Settings(Record):
     planning: PlanningSettings = PlanningSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     lease: LeaseSettings = LeaseSettings()
+    spending: SpendingSettings = SpendingSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
 

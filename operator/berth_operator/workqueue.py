@@ -19,6 +19,8 @@ class Cause(StrEnum):
     """An object of the workload changed in the cluster."""
     PLAN = "plan"
     """The newest plan says something else about the workload, or about its newest spec."""
+    SPENDING = "spending"
+    """An hour was closed: what was spent of the workload's budget is another."""
     RETRY = "retry"
     """An attempt failed."""
     TIMER = "timer"

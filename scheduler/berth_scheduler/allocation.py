@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from berth_cost.rounding import significant_number
 from berth_scheduler.capacity import Holding, Need, Reach, Room
 from berth_scheduler.supply import Supply
 
@@ -18,6 +19,8 @@ class Demand:
     reach: Reach
     replicas: int
     steady: int
+    surcharges: tuple[tuple[int, float], ...] = ()
+    """By offer: USD an hour of a replica that count in the order of offers, and in no cost."""
 
     def need(self, mig_profile: str | None) -> Need:
         return Need(mig_profile, self.units, self.millicores, self.memory_bytes)
@@ -57,6 +60,7 @@ class _Source:
     """One kind of supply in one offer, in the order in which it is drawn on."""
 
     usd_per_unit_hour: float
+    """With the offer's surcharge."""
     new: bool
     steadiness: int
     offer: int
@@ -87,10 +91,13 @@ def allocate(demand: Demand, offers: Sequence[int], supply: Supply, room: Room) 
 
 def _sources(demand: Demand, offers: Sequence[int], supply: Supply, room: Room) -> list[_Source]:
     sources = []
+    surcharges = dict(demand.surcharges)
     for index in offers:
         offer = supply.offers[index]
         slots = room.slots(offer, demand.need(offer.mig_profile), demand.reach)
         usd, steadiness = offer.comparable_usd_per_unit_hour, offer.steadiness
+        if surcharges:
+            usd = significant_number(usd + surcharges.get(index, 0.0) / demand.units)
         for new, count in ((False, slots.started), (True, slots.new)):
             if count > 0:
                 sources.append(_Source(usd, new, steadiness, index, count, offer.spot, slots.new_per_node))

@@ -58,7 +58,7 @@ def best_bid(found: Survey, index: int, room: Room, lost: dict[int, Lost], *, in
     options = found.options
     running = option_like(found, index, found.incumbents[index]) if index in found.incumbents else None
     for option in options.of_workload(index):
-        if best is not None and options.each[option].bound_usd_per_hour > best[0][0]:
+        if best is not None and options.each[option].ranked_usd_per_hour > best[0][0]:
             break
         bid = bid_for(found, index, option, room, in_place=in_place and option == running)
         reason = _why_not(found, index, option, bid)
@@ -66,11 +66,27 @@ def best_bid(found: Survey, index: int, room: Room, lost: dict[int, Lost], *, in
             lost[option] = reason
         elif isinstance(bid, Bid):
             lost.pop(option, None)
-            cost = significant_number(float(bid.usd_per_hour))
+            cost = ranked_usd_per_hour(found, bid)
             key = (cost, option != running, bid.new_nodes, options.each[option].taste)
             if best is None or key < best[0]:
                 best = (key, bid)
     return best[1] if best else None
+
+
+def ranked_usd_per_hour(found: Survey, bid: Bid) -> float:
+    """What a bid costs, with what it emits at the policy's price of carbon; six significant digits."""
+    carbon = carbon_by_offer(found, bid.option)
+    emitted = sum(carbon[offer] * count for offer, count in bid.replicas) if carbon else 0.0
+    return significant_number(float(bid.usd_per_hour) + emitted)
+
+
+def carbon_by_offer(found: Survey, option: int) -> dict[int, float]:
+    """USD an hour of a replica of an option, by offer; empty where the policy has no price of carbon."""
+    if found.policy.carbon_usd_per_tonne is None:
+        return {}
+    lots = found.options.lots_of(option)
+    offers, usd = found.lots.offer[lots].tolist(), found.carbon_usd[lots].tolist()
+    return dict(zip(offers, usd, strict=True))
 
 
 def bid_for(found: Survey, index: int, option: int, room: Room, *, in_place: bool) -> Bid | Shortage:
@@ -123,6 +139,7 @@ def demand_of(found: Survey, option: int) -> Demand:
         reach=Reach.of(workload.variants[one.variant].access),
         replicas=one.replicas,
         steady=one.steady,
+        surcharges=tuple(carbon_by_offer(found, option).items()),
     )
 
 

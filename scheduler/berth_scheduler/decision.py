@@ -102,6 +102,8 @@ class Footprint(Record):
     """Read and written together."""
     grams_co2e_per_thousand_requests: float | None = None
     grams_co2e_per_million_tokens: float | None = None
+    carbon_usd_per_hour: Decimal | None = None
+    """All emissions of an hour at ``policy.carbonUSDPerTonne``: it is ranked by, and in no cost."""
     sites: tuple[str, ...] = ()
     """PUE and intensity of the grid, by site."""
     sources: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ class Decision(Record):
     """How often enough replicas stand; None where ``objectives.availabilityPercent`` asks for nothing."""
     cost: Cost | None = None
     footprint: Footprint | None = None
-    """At the planned rate; ``objectives.carbon`` limits it, nothing else is decided by it."""
+    """At the planned rate; ``objectives.carbon`` limits it, and ``policy.carbonUSDPerTonne`` ranks by it."""
     savings: tuple[Saving, ...] = ()
     """Against each named baseline, of what is placed and has a price."""
     alternatives: tuple[Alternative, ...] = ()

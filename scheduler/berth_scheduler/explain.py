@@ -152,6 +152,8 @@ def _energy(footprint: Footprint) -> str:
         parts.append(f"{number(footprint.joules_per_million_tokens / 1e6)} J a token")
     if footprint.grams_co2e_per_thousand_requests is not None:
         parts.append(f"{number(footprint.grams_co2e_per_thousand_requests)} gCO2e per thousand requests")
+    if footprint.carbon_usd_per_hour is not None:
+        parts.append(f"ranked as {dollars(footprint.carbon_usd_per_hour)}/h more by the price of carbon")
     return "; ".join([", ".join(parts), *footprint.sites, *([footprint.unknown] if footprint.unknown else [])])
 
 

@@ -5,6 +5,7 @@ of the site; CPUs, memory and fans of the node are not in it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from math import isnan
 
 from berth_cost.cases.case import Prediction
@@ -18,7 +19,11 @@ JOULES_PER_KWH = 3.6e6
 
 
 def footprint_of(
-    workload: Workload, berths: Sequence[Berth], prediction: Prediction | None, supply: Supply
+    workload: Workload,
+    berths: Sequence[Berth],
+    prediction: Prediction | None,
+    supply: Supply,
+    carbon_usd_per_tonne: Decimal | None = None,
 ) -> Footprint | None:
     """None where the prediction has no energy: the power limit of the GPU is not known, or there is no prediction."""
     joules = prediction.metrics.get("joulesPerRequest") if prediction else None
@@ -44,10 +49,19 @@ def footprint_of(
         grams_co2e_per_million_tokens=significant_number(grams / tokens * 1e6)
         if grams is not None and tokens
         else None,
+        carbon_usd_per_hour=_priced(grams, workload, carbon_usd_per_tonne),
         sites=tuple(_told(shares, sites, _site_text)),
         sources=tuple(_told(shares, sites, _source_text)),
         unknown=next((site.unknown for name in shares if (site := sites[name]) and site.unknown), None),
     )
+
+
+def _priced(grams: float | None, workload: Workload, usd_per_tonne: Decimal | None) -> Decimal | None:
+    """``grams`` of a request, an hour of them, at a price."""
+    if grams is None or usd_per_tonne is None:
+        return None
+    usd = grams * workload.traffic.requests_per_second * 3600 / 1e6 * float(usd_per_tonne)
+    return Decimal(repr(significant_number(usd)))
 
 
 def grams_per_joule(site: Site | None) -> float:

@@ -6,7 +6,7 @@ true cost when it packs nodes, and no true cost is below the bound.
 
 What decides between options, in this order (the last three only make the order total):
 
-1. cost per hour, six significant digits;
+1. cost per hour, six significant digits, with what its emissions are priced at where the policy has such a price;
 2. the configuration that runs now;
 3. fewer nodes started;
 4. the higher quality score (none stated: last);
@@ -40,6 +40,8 @@ class Option(NamedTuple):
     replicas: int
     steady: int
     bound_usd_per_hour: float
+    ranked_usd_per_hour: float
+    """The same with the policy's price of carbon."""
     taste: int
 
 
@@ -72,16 +74,18 @@ class Options:
         return self.lots[self.first_lot[option] : self.first_lot[option + 1]]
 
 
-def rank(lots: Lots, groups: Groups, cell: Integers) -> Options:
-    """Options of all groups that have a lot left."""
-    usd = lots.supply.usd_per_unit_hour[lots.offer] * lots.tensor_parallel
+def rank(lots: Lots, groups: Groups, cell: Integers, carbon_usd: Floats) -> Options:
+    """Options of all groups that have a lot left. ``carbon_usd`` (lots,): what an hour of a replica emits is worth."""
+    billed = lots.supply.usd_per_unit_hour[lots.offer] * lots.tensor_parallel
+    usd = billed + carbon_usd
     left = np.flatnonzero(groups.counts)
     offer = lots.offer[left]
     left = left[np.lexsort((offer, lots.supply.steadiness[offer], usd[left], groups.of_lot[left]))]
     group, start = np.unique(groups.of_lot[left], return_index=True)
     length = np.diff(np.append(start, len(left)))
     some = left[start]  # the option's cheapest lot: what its lots share is read from it, too
-    bound = significant(_bounds(lots, groups, usd))[group]
+    bound = significant(_bounds(lots, groups, billed))[group]
+    ranked = significant(_bounds(lots, groups, usd))[group] if carbon_usd.any() else bound
 
     workload, tensor_parallel = lots.workload[some], lots.tensor_parallel[some]
     quality = _quality(lots)[workload, lots.variant[some]]
@@ -92,14 +96,14 @@ def rank(lots: Lots, groups: Groups, cell: Integers) -> Options:
     taste = np.empty(len(some), dtype=np.int64)
     taste[by_taste] = np.arange(len(some))
 
-    order = np.lexsort((taste, bound, workload))
+    order = np.lexsort((taste, ranked, workload))
     first_lot = np.concatenate(([0], np.cumsum(length[order])))
     lot_order = np.repeat(start[order] - first_lot[:-1], length[order]) + np.arange(len(left))
-    chosen, workload, bound, taste = some[order], workload[order], bound[order], taste[order]
+    chosen, workload, bound, ranked, taste = some[order], workload[order], bound[order], ranked[order], taste[order]
     variant, shape, tensor_parallel = lots.variant[chosen], lots.shape[chosen], tensor_parallel[order]
     replicas = groups.replicas[group[order]].astype(np.int64)
     steady = groups.steady[group[order]].astype(np.int64)
-    columns = (workload, variant, shape, tensor_parallel, replicas, steady, bound, taste)
+    columns = (workload, variant, shape, tensor_parallel, replicas, steady, bound, ranked, taste)
     return Options(
         first=np.searchsorted(workload, np.arange(len(lots.workloads) + 1)),
         workload=workload,
@@ -154,7 +158,7 @@ def regret(options: Options, workload: int) -> float:
         return float("inf")
     for option in mine:
         if options.each[option].shape != options.each[mine[0]].shape:
-            return options.each[option].bound_usd_per_hour - options.each[mine[0]].bound_usd_per_hour
+            return options.each[option].ranked_usd_per_hour - options.each[mine[0]].ranked_usd_per_hour
     return float("inf")
 
 

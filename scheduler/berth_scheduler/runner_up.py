@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 
-from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Shortage, allocate
-from berth_scheduler.bid import Bid, berths_of, bid_for, demand_of, offers_of, over_budget
+from berth_scheduler.bid import Bid, berths_of, bid_for, demand_of, offers_of, over_budget, ranked_usd_per_hour
 from berth_scheduler.capacity import Room
 from berth_scheduler.cost import money
 from berth_scheduler.decision import Alternative, Constraint
@@ -32,7 +31,7 @@ def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[A
     steady = _without_spot(found, index, choice, room)
     if steady is not None:
         bids.append(steady)
-    bids.sort(key=lambda bid: (significant_number(float(bid.usd_per_hour)), found.options.each[bid.option].taste))
+    bids.sort(key=lambda bid: (ranked_usd_per_hour(found, bid), found.options.each[bid.option].taste))
     return tuple(_alternative(found, choice, bid) for bid in bids[:MOST])
 
 
@@ -85,6 +84,9 @@ def _alternative(found: Survey, choice: Choice, bid: Bid) -> Alternative:
     elif choice.kept and usd <= choice.usd_per_hour:
         less = float(1 - usd / choice.usd_per_hour) * 100
         lost_by, verdict = Constraint.KEPT, f"{number(less, 2)} % less, but a cheaper offer alone moves nothing"
+    elif found.policy.carbon_usd_per_tonne is not None and usd < choice.usd_per_hour:
+        saved, price = dollars(choice.usd_per_hour - usd), dollars(found.policy.carbon_usd_per_tonne)
+        verdict = f"costs {saved}/h less, and its emissions more than that at {price} per tonne"
     else:
         verdict = _when_it_wins(choice, berths, usd)
     return Alternative(berths=berths, usd_per_hour=money(usd), lost_by=lost_by, message=f"{phrase}; {verdict}")

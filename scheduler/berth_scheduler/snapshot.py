@@ -278,6 +278,10 @@ class Policy(Record):
     say so. Shorter doubts list prices that have not moved for a year; longer trusts spot prices that moved long ago."""
     price_refused_after_days: Annotated[int, Field(ge=1)] | None = 730
     """A price that is older is none: its pool is not priced, and nothing is planned on it. ``null`` refuses none."""
+    carbon_usd_per_tonne: Annotated[Decimal, Field(gt=0, le=100_000, allow_inf_nan=False)] | None = None
+    """USD per tonne of CO2 equivalent, added to the cost when candidates are ranked, and to no cost that is told: a
+    cleaner grid or a thriftier GPU then wins where it is dearer by less than this. A high price pays real money for
+    emissions that nobody bills; ``null`` ranks by cost alone."""
 
 
 class Snapshot(Record):

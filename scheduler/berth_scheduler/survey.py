@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from berth_scheduler.candidates import FixedRow, Lots, cells_of, enumerate_lots, rows_of, with_fixed_rows
 from berth_scheduler.capacity import Room
+from berth_scheduler.carbon_price import carbon_usd_per_replica_hour
 from berth_scheduler.constraints import Outcome, examine_fitness, examine_offers, examine_room
 from berth_scheduler.groups import Groups, Matter, distinct_variants
 from berth_scheduler.incumbent import Incumbent, incumbent_of
@@ -30,6 +31,8 @@ class Survey:
     outcome: Outcome
     groups: Groups
     options: Options
+    carbon_usd: NDArray[np.float64]
+    """(lots,): what an hour of a replica emits, at the policy's price of carbon."""
     batching: NDArray[np.int64]
     """The sizing row that batches each option."""
     incumbents: dict[int, Incumbent]
@@ -68,7 +71,8 @@ def survey(
     if outcome.passes.any():
         examine_fitness(matter, outcome)
     groups = examine_room(matter, outcome)
-    options = rank(lots, groups, cell)
+    carbon_usd = carbon_usd_per_replica_hour(matter, groups, policy)
+    options = rank(lots, groups, cell, carbon_usd)
     first = len(rows) - len(fixed)
     return Survey(
         policy=policy,
@@ -78,6 +82,7 @@ def survey(
         outcome=outcome,
         groups=groups,
         options=options,
+        carbon_usd=carbon_usd,
         batching=batching_rows(options, lots, sizing),
         incumbents=incumbents,
         incumbent_rows={index: first + position for position, index in enumerate(fixed)},

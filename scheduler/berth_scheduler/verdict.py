@@ -84,7 +84,9 @@ def placed(found: Survey, index: int, choice: Choice, evidence: Evidence) -> Dec
             prediction=evidence.prediction,
             availability_percent=choice.availability_percent,
             cost=cost,
-            footprint=footprint_of(workload, choice.berths, evidence.prediction, found.supply),
+            footprint=footprint_of(
+                workload, choice.berths, evidence.prediction, found.supply, found.policy.carbon_usd_per_tonne
+            ),
             alternatives=evidence.alternatives,
             rejected=evidence.rejected,
             decision_hash="",

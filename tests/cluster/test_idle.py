@@ -1,4 +1,5 @@
-"""A fleet at rest is left alone: by the API server's audit log, nothing but the Lease is written."""
+"""A fleet at rest is left alone: by the API server's audit log, nothing but the Lease is written, and once an hour the
+ledger of what has a budget."""
 
 import json
 import time
@@ -62,7 +63,7 @@ def rest(local: LocalCluster, seconds: float) -> list[dict[str, Any]]:
 def test_looking_at_everything_again_and_again_writes_nothing(local: LocalCluster, tmp_path: Path) -> None:
     story = Story(local.api)
     for name in SERVING:
-        story.apply(name, traffic={"requestsPerSecond": 20})
+        story.apply(name, traffic={"requestsPerSecond": 20}, budget={"monthlyUSD": 50_000})
     for name in IMPOSSIBLE:
         story.apply(name, objectives={"latency": {"p99Milliseconds": 1}})
     with OperatorProcess(local.kubeconfig, SETTINGS, tmp_path / "operators"):
@@ -71,10 +72,16 @@ def test_looking_at_everything_again_and_again_writes_nothing(local: LocalCluste
         local.wait_until(
             lambda: all(story.condition("Stalled", name) == stalled for name in IMPOSSIBLE), what="the others are told"
         )
+        local.wait_until(
+            lambda: all("budget" in story.get(name).get("status", {}) for name in SERVING),
+            what="their month is forecast",
+        )
         local.wait_until(lambda: not writes(rest(local, 4)), timeout_seconds=60, what="nothing is under way")
 
         idle = rest(local, 4 * ROUND_SECONDS)
-        assert writes(idle) == []
+        ledger = [each for each in writes(idle) if "/configmaps/berthmaster-spending" in each]
+        assert writes(idle) == ledger
+        assert len(ledger) <= 1
         listed = {kind_of(each) for each in idle if each["verb"] == "list"}
         assert {"inferenceworkloads", "deployments", "services", "pods", "nodes"} <= listed
 

@@ -4,6 +4,10 @@ The course is the median of earlier seasons at the same place of the season, the
 the ratio to it, and the band the empirical quantiles of the errors that the same rule would have made in the history
 (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., 5.2 and 5.5: seasonal naive method and
 bootstrapped residuals). Medians keep one odd day from being expected again.
+
+For money: days to weeks ahead, in steps of minutes to an hour, for commitments and the end of the month. How many
+replicas will be needed in some minutes is asked of ``berth_scheduler.control.lead_forecast``, another question: that
+one looks a cold start ahead, learns from its own misses sample by sample, and bounds how often it is too low.
 """
 
 from dataclasses import dataclass

@@ -32,7 +32,8 @@ class ConditionType(StrEnum):
     AUTOSCALING = "Autoscaling"
     """The replica counts are ours."""
     BUDGET_OK = "BudgetOK"
-    """The planned monthly cost is inside spec.budget, or there is no budget. What was spent is not metered."""
+    """What was spent in this month, what its end is forecast to come to, and the planned monthly cost are inside
+    spec.budget, or there is no budget."""
     PRICED = "Priced"
     """Of a pool: its price is known."""
     MATCHED = "Matched"
@@ -136,9 +137,15 @@ class Reason(StrEnum):
 
     # BudgetOK
     WITHIN_BUDGET = "WithinBudget"
-    """The decision costs no more than spec.budget."""
+    """Spend and forecast are inside spec.budget, and the decision costs no more a month."""
+    BURNING_FAST = "BurningFast"
+    """Still inside, but money goes several times as fast as the budget would last."""
     OVER_BUDGET = "OverBudget"
-    """What runs costs more than spec.budget."""
+    """What runs costs more in a whole month than spec.budget."""
+    FORECAST_OVER_BUDGET = "ForecastOverBudget"
+    """At the end of this month more will have been spent than spec.budget."""
+    BUDGET_SPENT = "BudgetSpent"
+    """All of spec.budget was spent in this month, and more will be."""
     NO_BUDGET = "NoBudget"
     """The spec has no budget."""
 

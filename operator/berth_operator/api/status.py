@@ -179,6 +179,20 @@ class SavingStatus(Part):
     """Why it cannot be computed; then everything else is absent."""
 
 
+class BudgetStatus(Part):
+    """How the month stands against spec.budget, in steps of 5 %; the metrics berthmaster_budget_* are exact."""
+
+    month: Word
+    """In UTC, such as "2026-11"."""
+    spent_percent: Annotated[int, Field(ge=0, le=1000)]
+    """What ran so far cost at least this share of spec.budget.monthlyUSD; 1000: that, or more."""
+    forecast_percent: Annotated[int, Field(ge=0, le=1000)]
+    """The month is expected to cost at most this share of it; 1000: that, or more."""
+    burning: Literal["Page", "Ticket"] | None = None
+    """Money goes too fast to wait for the end of the month. Page: three times the even spend over a day and still over
+    two hours; Ticket: half as much again over three days and six hours."""
+
+
 class AlternativeStatus(Part):
     """Another way, and the constraint that beat it."""
 
@@ -214,6 +228,7 @@ class InferenceWorkloadStatus(Part):
     cost: WorkloadCost | None = None
     savings: Annotated[tuple[SavingStatus, ...], Field(max_length=4)] = ()
     """What the decision saves against named baselines, and where that comes from."""
+    budget: BudgetStatus | None = None
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=5)] = ()
     """Other ways that are feasible now, cheapest first; where nothing could be placed, ways that one change opens."""
     revision: Word | None = None

@@ -31,6 +31,7 @@ from berth_operator.api.rule import WITHOUT_RULES, Rule
 from berth_operator.api.status import (
     AlternativeStatus,
     BerthStatus,
+    BudgetStatus,
     Condition,
     Estimate,
     GPUPoolStatus,
@@ -74,6 +75,7 @@ __all__ = [
     "Backend",
     "BerthStatus",
     "Budget",
+    "BudgetStatus",
     "Condition",
     "Dense",
     "Estimate",

@@ -249,13 +249,13 @@ class Spot(Part):
 
 
 class Budget(Part):
-    """What the workload may cost by plan; what was spent is not metered."""
+    """What the workload may cost a month: by plan, and by what ran."""
 
     monthly_usd: PositiveDecimal = Field(alias="monthlyUSD")
-    """USD a month that the decided replicas may cost: the limit of status.cost.usdPerMonth."""
+    """USD a month: the limit of status.cost.usdPerMonth, and of what is spent in a month as status.budget has it."""
     on_exceeded: Literal["Alert"] = "Alert"
-    """What happens above it. Alert: no placement above it is chosen anew, and what runs stays; where its price rose
-    above it, the condition BudgetOK says so."""
+    """What happens above it. Alert: no placement above it is chosen anew, and what runs stays; where it was spent, is
+    forecast to be, or the price rose above it, the condition BudgetOK says so."""
 
 
 class Rollout(Part):

@@ -2,6 +2,7 @@
 
 import typer
 
+from berth_operator.cli.cost_commit import cost_commit
 from berth_operator.cli.cost_compare import cost_compare
 from berth_operator.cli.cost_export import cost_export
 from berth_operator.cli.cost_replay import cost_replay
@@ -15,3 +16,4 @@ cost = typer.Typer(
 cost.command("replay")(cost_replay)
 cost.command("export")(cost_export)
 cost.command("compare")(cost_compare)
+cost.command("commit")(cost_commit)

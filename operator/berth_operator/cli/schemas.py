@@ -15,6 +15,7 @@ from berth_cost.cases.case import Case
 from berth_cost.cases.validation import Validation
 from berth_cost.ownership.comparison import Comparison
 from berth_cost.prices.diff import PriceDiff
+from berth_cost.spending.commitment_study import CommitmentStudy
 from berth_cost.spot.replay import Replay
 from berth_operator.cli.comparison import PlanComparison
 from berth_operator.cli.price_records import PriceComparison, PriceExplanation, PriceList, Refreshed
@@ -36,6 +37,7 @@ RECORDS: dict[str, Any] = {
     "price-diff": PriceDiff,
     "price-refresh": Refreshed,
     "cost-comparison": Comparison,
+    "cost-commitment": CommitmentStudy,
     "simulation": Simulation,
     "prediction": Answer,
     "validation": Validation,

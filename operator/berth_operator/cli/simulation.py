@@ -71,12 +71,8 @@ class SimulationRequest:
 
 def simulated(snapshot: Snapshot, plan: Plan, key: str | None, asked: SimulationRequest) -> Simulation | str:
     """The simulation of one workload; a sentence where it has no place. Raises :class:`InputError`."""
-    decision = _chosen(plan, key)
-    trace = _read(asked.trace, read_trace)
-    if not decision.placed:
-        return f"{decision.workload} cannot be placed, so there is nothing to simulate: {decision.message}"
-    others = [one for one in plan.decisions if one.placed and one.workload != decision.workload]
-    found = scalable(snapshot, decision, others)
+    trace = read_demand(asked.trace)
+    found = scalable_in(snapshot, plan, key, "simulate")
     if isinstance(found, str):
         return found
     ticks = _ticks(asked.trace, _fitting(trace, found), found)
@@ -90,6 +86,20 @@ def simulated(snapshot: Snapshot, plan: Plan, key: str | None, asked: Simulation
         spot=_spot(asked, snapshot, found, float(ticks.seconds[0])),
     )
     return _simulation(scene, _policy(asked, found), found, asked)
+
+
+def scalable_in(snapshot: Snapshot, plan: Plan, key: str | None, verb: str) -> Scalable | str:
+    """What a plan makes of one of its workloads; a sentence where it has no place to ``verb``. Raises InputError."""
+    decision = _chosen(plan, key)
+    if not decision.placed:
+        return f"{decision.workload} cannot be placed, so there is nothing to {verb}: {decision.message}"
+    others = [one for one in plan.decisions if one.placed and one.workload != decision.workload]
+    return scalable(snapshot, decision, others)
+
+
+def read_demand(file: Path) -> DemandTrace:
+    """A trace of demand. Raises :class:`InputError`."""
+    return _read(file, read_trace)
 
 
 def _simulation(scene: Scene, policy: ControlPolicy, found: Scalable, asked: SimulationRequest) -> Simulation:

@@ -1,5 +1,8 @@
 """A short forecast of demand with an upper edge that learns from its own misses. Small on purpose.
 
+Minutes ahead, for replicas; :mod:`berth_cost.spending.demand_forecast` looks days and weeks ahead, for money, from the
+whole history at once: neither could answer the other's question.
+
 Demand is in replicas: arrival rate over what one replica sustains inside the objectives. Every half minute six simple
 experts say what demand will be one lead time ahead (a cold start, the scrape window and one evaluation). They are
 mixed by how well each did lately, and the upper edge is

@@ -93,3 +93,45 @@ def test_numbers_that_are_none_are_refused_by_name(wrong: float) -> None:
 def test_use_without_a_price_is_not_free() -> None:
     with pytest.raises(ValueError, match="Spot was used and has no rate"):
         Window({"Spot": 1.0}, {"OnDemand": 1.0})
+
+
+# --- traffic that nobody knows --------------------------------------------------------------------------------------
+
+TEN_MINUTES = Sensitivity(windows_per_day=144)
+
+
+def unknown(count: int) -> list[float]:
+    """Units of a daily course in windows of ten minutes."""
+    return (20 * (2 + np.sin(2 * np.pi * np.arange(144 * count) / 144))).tolist()
+
+
+def rises(units: list[float]) -> list[int]:
+    series = [Window({"OnDemand": each}, {"OnDemand": 2.0}) for each in units]
+    return [one.window for one in anomalies(series, TEN_MINUTES) if one.cause is Cause.USE]
+
+
+def test_without_traffic_a_doubling_is_told_in_its_second_window() -> None:
+    units = unknown(8)
+    units[-20:] = [2 * each for each in units[-20:]]
+    assert rises(units) == [len(units) - 19]
+
+
+def test_without_traffic_one_busy_window_is_no_rise() -> None:
+    units = unknown(8)
+    units[-20] *= 3
+    assert rises(units) == []
+
+
+def test_without_traffic_what_comes_back_after_a_lull_is_no_rise() -> None:
+    units = unknown(8)
+    units[-60:-20] = [1.0] * 40
+    assert rises(units) == []
+
+
+def test_without_traffic_a_rise_of_every_day_is_usual() -> None:
+    once, daily = unknown(8), unknown(8)
+    for day in range(8):
+        daily[day * 144 + 60 : day * 144 + 80] = [150.0] * 20
+    once[7 * 144 + 60 : 7 * 144 + 80] = [150.0] * 20
+    assert rises(once) == [7 * 144 + 61]
+    assert rises(daily) == []

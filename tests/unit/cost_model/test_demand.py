@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from berth_cost.spending.budget import budget_state, total_by_namespace
+from berth_cost.spending.budget import Spend, budget_state, expected_spend, total_by_namespace
 from berth_cost.spending.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
 from berth_cost.spending.demand_forecast import forecast
 
@@ -103,18 +103,18 @@ def test_a_price_that_is_none_is_refused_by_its_name(price: float) -> None:
 # --- budgets ---------------------------------------------------------------------------------------------------------
 
 
-def usd(*values: str) -> list[Decimal]:
-    return [Decimal(value) for value in values]
+def usd(*values: str) -> tuple[Decimal, ...]:
+    return tuple(Decimal(value) for value in values)
 
 
 def test_the_forecast_is_what_was_spent_and_what_is_to_come() -> None:
-    state = budget_state(usd("3", "4"), usd("5", "6"), Decimal(20))
+    state = budget_state(Spend(Decimal(7), expected_usd=usd("5", "6")), Decimal(20))
     assert (state.spent_usd, state.forecast_usd, state.exhausted_in_hours) == (Decimal(7), Decimal(18), None)
     assert (state.crossed_percent, state.forecast_crossed_percent, state.holds) == ((), (50, 80), True)
 
 
 def test_a_budget_that_will_not_last_says_when_it_ends() -> None:
-    state = budget_state(usd("6", "4"), usd("5", "6", "7"), Decimal(20))
+    state = budget_state(Spend(Decimal(10), expected_usd=usd("5", "6", "7")), Decimal(20))
     assert state.exhausted_in_hours == 2  # 10 left: 5 and 6 are more
     assert state.crossed_percent == (50,)
     assert state.forecast_crossed_percent == (50, 80, 100)
@@ -122,33 +122,71 @@ def test_a_budget_that_will_not_last_says_when_it_ends() -> None:
 
 
 def test_a_budget_may_be_spent_to_the_cent() -> None:
-    assert budget_state(usd("20"), [], Decimal(20)).holds
-    assert not budget_state(usd("20.01"), [], Decimal(20)).holds
+    assert budget_state(Spend(Decimal(20)), Decimal(20)).holds
+    assert not budget_state(Spend(Decimal("20.01")), Decimal(20)).holds
+
+
+def burning(*hourly_usd: Decimal) -> list[bool]:
+    """Whether each rule that alarms pages, with an even spend of 1 USD an hour."""
+    return [rule.page for rule in budget_state(Spend(Decimal(0), hourly_usd), Decimal(730)).burning]
 
 
 def test_only_what_still_burns_is_alarmed() -> None:
     even = [Decimal(1)] * 200
     fast = [Decimal(4)] * 24
-    burns = [rule.page for rule in budget_state(even + fast, [], Decimal(730)).burning]
-    assert burns == [True, False]  # a day of it is also half as much again over three days
-    calm_again = even + fast + [Decimal(1)] * 6
-    assert budget_state(calm_again, [], Decimal(730)).burning == ()
-    assert budget_state(even, [], Decimal(730)).burning == ()
+    assert burning(*even, *fast) == [True, False]  # a day of it is also half as much again over three days
+    assert burning(*even, *fast, *[Decimal(1)] * 6) == []
+    assert burning(*even) == []
+
+
+def test_less_than_the_window_says_nothing_of_burning() -> None:
+    assert burning(*[Decimal(100)] * 23) == []
+    assert burning(*[Decimal(100)] * 24) == [True]
 
 
 @pytest.mark.parametrize("wrong", ["-1", "NaN", "Infinity"])
 def test_spend_that_is_none_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="spend must be finite"):
-        budget_state(usd("1", wrong), [], Decimal(20))
+        budget_state(Spend(Decimal(1), usd("1", wrong)), Decimal(20))
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0 USD"):
-        budget_state([], [], Decimal(0))
+        budget_state(Spend(Decimal(0)), Decimal(0))
 
 
 def test_a_namespace_spends_what_its_workloads_do() -> None:
-    spend = {"chat/a": usd("1", "2"), "chat/b": usd("3", "4"), "vision/c": usd("5", "6")}
-    assert total_by_namespace(spend) == {"chat": (Decimal(4), Decimal(6)), "vision": (Decimal(5), Decimal(6))}
-    with pytest.raises(ValueError, match="hours of spend"):
-        total_by_namespace({"chat/a": usd("1"), "chat/b": usd("1", "2")})
+    spends = {
+        "chat/a": Spend(Decimal(3), usd("1", "2"), usd("7", "7")),
+        "chat/b": Spend(Decimal(4), usd("4"), usd("8", "8")),  # an hour old
+        "vision/c": Spend(Decimal(5), usd("5"), usd("9", "9")),
+    }
+    assert total_by_namespace(spends) == {
+        "chat": Spend(Decimal(7), usd("1", "6"), usd("15", "15")),
+        "vision": spends["vision/c"],
+    }
+
+
+def test_little_history_goes_on_as_it_runs_now() -> None:
+    assert expected_spend(usd("1") * 47, 3, Decimal("2.5")) == usd("2.5", "2.5", "2.5")
+
+
+def test_two_days_of_history_have_a_course() -> None:
+    day = [Decimal(1)] * 12 + [Decimal(3)] * 12
+    ahead = expected_spend(day * 3, 24, Decimal(3))
+    assert float(sum(ahead)) == pytest.approx(48, rel=0.02)
+    assert ahead[3] < ahead[15]
+
+
+def test_a_fleet_that_was_halved_is_half_believed_after_a_day_and_nearly_after_a_week() -> None:
+    def daily_usd(days: int) -> float:
+        return float(sum(expected_spend([Decimal(2)] * 168 + [Decimal(1)] * (24 * days), 24, Decimal(1))))
+
+    assert daily_usd(1) == pytest.approx((24 + 48) / 2, rel=0.05)
+    assert daily_usd(7) == pytest.approx(24, rel=0.25)
+    assert daily_usd(14) == pytest.approx(24, rel=0.1)
+
+
+def test_one_odd_day_is_half_believed() -> None:
+    ahead = expected_spend([Decimal(1)] * 240 + [Decimal(3)] * 24, 24, Decimal(3))
+    assert float(sum(ahead)) == pytest.approx(24 * (3 + 1.1) / 2, rel=0.05)

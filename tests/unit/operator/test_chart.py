@@ -179,12 +179,12 @@ class TestRights:
             "impersonate", "roles", "clusterroles", "rolebindings", "clusterrolebindings", "deletecollection",
         }  # fmt: skip
 
-    def test_the_lease_is_the_only_object_that_may_be_updated_and_is_named(self) -> None:
+    def test_the_lease_and_the_ledger_are_all_that_the_leader_may_touch_there_and_are_named(self) -> None:
         stated = {"settings": {"lease": {"name": "fleet-a", "namespace": "leases"}}}
         leader = one(rendered(stated), "Role", "-leader")
         assert leader["metadata"]["namespace"] == "leases"
-        (named,) = [rule for rule in leader["rules"] if "resourceNames" in rule]
-        assert (named["resourceNames"], named["verbs"]) == (["fleet-a"], ["get", "update"])
+        named = [(rule["resourceNames"], rule["verbs"]) for rule in leader["rules"] if "resourceNames" in rule]
+        assert named == [(["fleet-a"], ["get", "update"]), (["fleet-a-spending"], ["list", "patch"])]
 
     def test_the_kinds_of_children_are_those_of_the_operator(self) -> None:
         granted = {

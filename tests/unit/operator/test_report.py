@@ -206,7 +206,7 @@ def test_spending_over_the_budget_is_said() -> None:
     of = WORKLOAD_OF_TEST.model_copy(update={"budget_usd_per_month": Decimal(1000)})
     found = status(decision(berth()), progress(), of=of)
     assert conditions(found)["BudgetOK"] == ("False", "OverBudget")
-    assert message(found, "BudgetOK") == "$1,003.75 a month, of a budget of $1,000.00"
+    assert message(found, "BudgetOK") == "budget of $1,000.00 a month: $1,003.75 a month is planned"
 
 
 def test_predicted_numbers_are_rounded_so_that_noise_writes_nothing() -> None:
