@@ -29,7 +29,14 @@ from berth_cost.performance.prediction_table import PredictionTable
 Document = dict[str, Any]
 
 ENGINES = ("vllm", "tensorrtllm", "lmdeploy-turbomind", "llama.cpp", "mlc-llm")
+RUNTIMES = {
+    "vllm@0": ("vllm@0.12", "vllm@0.15"),
+    "tensorrtllm@1": ("tensorrtllm@1.0", "tensorrtllm@1.1", "tensorrtllm@1.2", "tensorrtllm@1.2.0rc6.post3"),
+}
+"""Releases that share a runtime: TensorRT-LLM 1 runs graphs of PyTorch instead of compiled engines; of vLLM, campaigns
+that state their release, none before its second scheduler. A release is a deviation of its runtime, that of its engine."""
 VERSIONS = (
+    *RUNTIMES,
     "vllm@open",
     "vllm@0.12",
     "vllm@0.15",
@@ -42,6 +49,7 @@ VERSIONS = (
     "tensorrtllm@1.2",
     "tensorrtllm@1.2.0rc6.post3",
 )
+"""Runtimes, and releases from which constants are their own: where the published measurements have a gap."""
 SPECIAL_SPREADS = {
     # Half the time per token of the version before, at every load: its publisher ran it with speculative decoding
     # (multi-token prediction), and says so nowhere else.
@@ -50,7 +58,6 @@ SPECIAL_SPREADS = {
     ("sequence_overhead_seconds", "vllm@open"): 0.8,
 }
 """Of a constant of a version, where more is known than of others."""
-"""Releases from which constants are their own: where the published measurements have a gap or a new runtime."""
 
 SPREADS = {
     "compute_efficiency": (0.10, 0.15, 0.12, 0.90),
@@ -65,6 +72,7 @@ SPREADS = {
     "step_overhead_seconds": (0.50, 0.60, 0.50, 2e-2),
     "sequence_overhead_seconds": (0.60, 0.60, 0.50, 2e-4),
     "expert_layer_overhead_seconds": (0.50, 0.60, 0.50, 4e-4),
+    "latent_layer_overhead_seconds": (0.50, 0.50, 0.30, 4e-4),
     "quantized_layer_overhead_seconds": (0.60, 0.70, 0.50, 2e-4),
     "quantized_expert_overhead_seconds": (0.60, 0.70, 0.50, 4e-4),
     "prompt_layer_overhead_seconds": (0.30, 0.50, 0.10, 1e-3),
@@ -211,8 +219,10 @@ class LanguageFit:
             found.append(Term(("engines", name, "general"), everywhere, of_all))
             found += [Term(("engines", name, key), _where(engine, key), of_engine) for key in ENGINES]
             for key in VERSIONS:
-                spread = SPECIAL_SPREADS.get((name, key), of_version)
-                found.append(Term(("engines", name, key), _where(entry, key), spread))
+                # A new runtime is as far from the old one as from another engine.
+                spread = SPECIAL_SPREADS.get((name, key), of_engine if key in RUNTIMES else of_version)
+                acts = np.isin(entry, (key, *RUNTIMES.get(key, ()))).astype(np.float64)
+                found.append(Term(("engines", name, key), acts, spread))
         for name, (of_generation, of_gpu) in GPU_SPREADS.items():
             for key in sorted(set(generation) - {""}):
                 found.append(Term(("gpus", name, key), _where(generation, key), of_generation))
@@ -255,9 +265,7 @@ class LanguageFit:
         for key in ("general", *ENGINES, *VERSIONS):
             engine = key.split("@")[0]
             entry = dict(prior.get(engine, prior["general"]))
-            levels = (
-                ("general",) if key == "general" else ("general", engine) if key == engine else ("general", engine, key)
-            )
+            levels = levels_of(key)
             for name, (_, _, _, highest) in SPREADS.items():
                 raised = STEP if bumped == ("engines", name) else 0.0
                 unbumped = entry[name] * factor("engines", name, *levels) / np.exp(raised)
@@ -280,6 +288,13 @@ class LanguageFit:
             parts.update({name: value * factor(f"links.{link}", name, link) for name, value in parts.items()})
             parts["efficiency"] = min(parts["efficiency"], 0.95)
         return {**self.constants, "language": language}
+
+
+def levels_of(key: str) -> tuple[str, ...]:
+    """Of an engine, a runtime or a release: what its constants deviate from, and itself, the widest first."""
+    engine = key.split("@")[0]
+    runtime = tuple(name for name, releases in RUNTIMES.items() if key in releases)
+    return tuple(dict.fromkeys(("general", engine, *runtime, key)))
 
 
 def _where(labels: Any, label: str) -> Floats:

@@ -27,6 +27,7 @@ class LanguageColumns:
     step_overhead_seconds: Floats
     sequence_overhead_seconds: Floats
     expert_layer_overhead_seconds: Floats
+    latent_layer_overhead_seconds: Floats
     quantized_layer_overhead_seconds: Floats
     quantized_expert_overhead_seconds: Floats
     prompt_layer_overhead_seconds: Floats
@@ -39,9 +40,13 @@ class LanguageColumns:
     maximum_batch_size: Floats
     maximum_batched_tokens: Floats
     memory_share: Floats
+    share_of_free: Floats
+    """1 where that share is of what weights and workspaces leave free."""
     reserved_memory_bytes: Floats
     reserves_memory: Floats
     """1 where the engine takes its whole share of memory at start."""
+    splits_layers: Floats
+    """1 where several GPUs take turns, each with its layers."""
     output_reservation: Floats
 
 
