@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from central_language import CentralLanguage
 from hierarchical_fit import STEP, Floats, Key, Problem, Term, solve
 from measured_cases import Observations, observations
 
@@ -23,8 +24,8 @@ from berth_cost.hardware.gpu_catalogue import GPUSpecification
 from berth_cost.performance.case_table import CaseTable
 from berth_cost.performance.engine_constants import Constants, built_in_constants
 from berth_cost.performance.language.columns import entry_index, gpu_generation
+from berth_cost.performance.language.constants import LanguageSet
 from berth_cost.performance.prediction import predict
-from berth_cost.performance.prediction_table import PredictionTable
 
 Document = dict[str, Any]
 
@@ -76,6 +77,7 @@ SPREADS = {
     "quantized_layer_overhead_seconds": (0.60, 0.70, 0.50, 2e-4),
     "quantized_expert_overhead_seconds": (0.60, 0.70, 0.50, 4e-4),
     "prompt_layer_overhead_seconds": (0.30, 0.50, 0.10, 1e-3),
+    "prompt_expert_overhead_seconds": (0.60, 0.80, 0.40, 2e-3),
     "request_overhead_seconds": (0.80, 0.80, 0.70, 0.5),
     "lookahead_steps": (0.30, 0.40, 0.40, 3.0),
     "tokens_per_step": (1e-4, 1e-4, 1e-4, 4.0),
@@ -129,7 +131,7 @@ def importance(case: Case, metric: str, statistic: str) -> float:
         ("timePerOutputTokenSeconds", "p50"): 1.0,
         ("endToEndSeconds", "mean"): 1.0 if source == "blis-training" else 0.7,
         ("timeToFirstTokenSeconds", "mean"): 0.4,
-        ("outputTokensPerSecond", "value"): 0.0 if open_load else 0.4 if source in TIMED else 1.0,
+        ("outputTokensPerSecond", "value"): 0.0 if open_load else 0.6 if source in TIMED else 1.0,
     }
     return weights.get((metric, statistic), 0.0)
 
@@ -174,6 +176,7 @@ class LanguageFit:
                 weights.append(weight[kept] / NOISE)
         self.weight = np.concatenate(weights)
         self.rows = np.concatenate([one.rows for one in self.judged])
+        self.central = CentralLanguage(self.table, self.judged, OVERLOAD_RESIDUAL)
 
     def solved(self, rounds: int = 14) -> "LanguageFit":
         """The same cases with the best deviations, starting from those at hand."""
@@ -250,8 +253,8 @@ class LanguageFit:
         return found
 
     def log_ratios(self, deviations: Mapping[Key, float], bumped: tuple[str, str] | None) -> Floats:
-        answers = predict(self.table, Constants.model_validate(self.document(deviations, bumped)))
-        return np.concatenate([_log_ratio(one, answers) for one in self.judged])
+        language = LanguageSet.model_validate(self.document(deviations, bumped)["language"])
+        return self.central.log_ratios(built_in_constants().model_copy(update={"language": language}))
 
     def document(self, deviations: Mapping[Key, float], bumped: tuple[str, str] | None = None) -> Document:
         """All constants at the deviations; ``bumped`` is e^STEP larger everywhere."""
@@ -299,11 +302,6 @@ def levels_of(key: str) -> tuple[str, ...]:
 
 def _where(labels: Any, label: str) -> Floats:
     return np.asarray(labels == label, dtype=np.float64)
-
-
-def _log_ratio(one: Observations, answers: PredictionTable) -> Floats:
-    ratio = np.nan_to_num(np.clip(one.log_ratio(answers), -3, 3))
-    return np.where(answers.reason_code[one.rows] == "overload", OVERLOAD_RESIDUAL, ratio)
 
 
 def fits(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[Case]:

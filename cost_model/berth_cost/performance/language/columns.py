@@ -31,6 +31,7 @@ class LanguageColumns:
     quantized_layer_overhead_seconds: Floats
     quantized_expert_overhead_seconds: Floats
     prompt_layer_overhead_seconds: Floats
+    prompt_expert_overhead_seconds: Floats
     request_overhead_seconds: Floats
     lookahead_steps: Floats
     tokens_per_step: Floats

@@ -43,6 +43,8 @@ class LanguageConstants(Record):
     """As ``quantized_layer_overhead_seconds``, per layer with experts."""
     prompt_layer_overhead_seconds: Seconds
     """The same again in a step that carries prompts: its shape is not one that launches were recorded for."""
+    prompt_expert_overhead_seconds: Seconds
+    """As ``prompt_layer_overhead_seconds``, per layer with experts."""
     request_overhead_seconds: Seconds
     """HTTP, tokeniser and admission, once a request."""
     lookahead_steps: Annotated[float, Field(ge=0)]

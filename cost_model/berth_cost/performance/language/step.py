@@ -80,7 +80,8 @@ def step_coefficients(
         + np.where(computes_quantized(table), quantizing, 0.0)
         + work.expert_layers * engine.expert_layer_overhead_seconds
         + work.latent_layers * engine.latent_layer_overhead_seconds,
-        overhead_prompt=work.layers * engine.prompt_layer_overhead_seconds,
+        overhead_prompt=work.layers * engine.prompt_layer_overhead_seconds
+        + work.expert_layers * engine.prompt_expert_overhead_seconds,
         overhead_sequence=engine.sequence_overhead_seconds / copies,
         link_fixed=link[0],
         link_token=link[1] / (copies * pipeline),
