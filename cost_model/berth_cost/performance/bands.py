@@ -11,6 +11,8 @@ import numpy as np
 from berth_cost.performance.case_table import Calibration, CaseTable, Floats, Integers, LoadKind
 from berth_cost.performance.engine_constants import Constants, engine_names
 from berth_cost.performance.fitted_constants import GENERAL, BandEdges, FittedConstants
+from berth_cost.performance.language.columns import release
+from berth_cost.performance.language.constants import LanguageSet
 
 RECALLED_WIDENING = 0.10
 """Added to both edges, in logs, where a number of the GPU that the model reads has no second source."""
@@ -45,10 +47,14 @@ def band_edges(
     by_slice = bands.get(f"{metric}.{statistic}", bands[metric])
     known = [_edges_of(by_slice, name, load, kind) for name, load, kind in _slices(constants, table)]
     index = (table.engine_index * len(LoadKind) + table.load_kind) * 2 + _has_experts(table)
+    if is_language(table):
+        widening = widening + unseen_widening(constants.language, table, metric)
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
     if table.calibration is not None and metric in GROUPS:
-        low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, low, high)
+        if is_language(table):
+            edge = _run_edges(constants, table, GROUPS[metric])[index]
+            low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, edge, low, high)
         low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)
 
@@ -73,14 +79,42 @@ def _has_experts(table: CaseTable) -> Integers:
     return np.array(experts, dtype=np.int64)[table.model_index]
 
 
+def _run_edges(constants: Constants, table: CaseTable, group: str) -> Floats:
+    """Deviations from the point to the edge, by the index of :func:`_slices`."""
+    by_slice = constants.language.run_edges.get(group, {})
+    found = []
+    for engine, load, kind in _slices(constants, table):
+        names = (f"{engine}/{load}/{kind}", f"{engine}/{load}", engine, GENERAL)
+        found.append(next((by_slice[name] for name in names if name in by_slice), NORMAL_EDGE))
+    return np.array(found)
+
+
+def unseen_widening(constants: LanguageSet, table: CaseTable, metric: str) -> Floats:
+    """What GPUs, precisions and releases that nobody measured add to each edge, in logs; shape (n,). They add up as
+    independent errors do."""
+    labels = {
+        "gpu": ([gpu.name for gpu in table.gpus], table.gpu_index),
+        "precision": (list(table.precisions), table.precision_index),
+        "version": ([release(engine) for engine in table.engines], table.engine_index),
+    }
+    squares = np.zeros(len(table))
+    for kind, (names, index) in labels.items():
+        unseen = constants.unseen.get(kind)
+        if unseen is None or metric not in unseen.widening:
+            continue
+        added = np.array([0.0 if name in unseen.measured else unseen.widening[metric] ** 2 for name in names])
+        squares = squares + added[index]
+    return np.sqrt(squares)
+
+
 def _of_language_runs(
-    calibration: Calibration, group: str, statistic: str, low: Floats, high: Floats
+    calibration: Calibration, group: str, statistic: str, edge: Floats, low: Floats, high: Floats
 ) -> tuple[Floats, Floats]:
     """The log edges, of language models with runs by what these leave open; never wider than without."""
     if calibration.deviation is None:
         return low, high
     tail = TAIL_DEVIATION if statistic in ("p90", "p95", "p99") else 0.0
-    width = NORMAL_EDGE * np.hypot(calibration.deviation[group], tail)
+    width = edge * np.hypot(calibration.deviation[group], tail)
     told = np.isfinite(width)
     return np.where(told, np.maximum(-width, low), low), np.where(told, np.minimum(width, high), high)
 
@@ -102,8 +136,12 @@ def _of_networks(
 
 def constants_of_kind(constants: Constants, table: CaseTable) -> FittedConstants:
     """Those of the kind of model that all rows of ``table`` are."""
-    language = table.models[table.model_index[0]].transformer is not None
-    return constants.language if language else constants.classic
+    return constants.language if is_language(table) else constants.classic
+
+
+def is_language(table: CaseTable) -> bool:
+    """Of a table whose rows are models of one kind."""
+    return len(table) > 0 and table.models[table.model_index[0]].transformer is not None
 
 
 def calibration_factor(table: CaseTable, metric: str) -> Floats:
