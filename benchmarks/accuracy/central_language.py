@@ -1,4 +1,4 @@
-"""log(predicted / observed) of what the constants of language models are fitted to, without all the rest of a prediction."""
+"""log(predicted / observed) of what constants of language models are fitted to, without the rest of a prediction."""
 
 from collections.abc import Sequence
 
@@ -56,5 +56,3 @@ class CentralLanguage:
             ratio = np.nan_to_num(np.clip(ratio, -3, 3))
             parts.append(np.where(overload[one.rows], self._overload, ratio))
         return np.concatenate(parts)
-
-

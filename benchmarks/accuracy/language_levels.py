@@ -35,7 +35,8 @@ RUNTIMES = {
     "tensorrtllm@1": ("tensorrtllm@1.0", "tensorrtllm@1.1", "tensorrtllm@1.2", "tensorrtllm@1.2.0rc6.post3"),
 }
 """Releases that share a runtime: TensorRT-LLM 1 runs graphs of PyTorch instead of compiled engines; of vLLM, campaigns
-that state their release, none before its second scheduler. A release is a deviation of its runtime, that of its engine."""
+that state their release, none before its second scheduler. A release deviates from its runtime, that from its
+engine."""
 VERSIONS = (
     *RUNTIMES,
     "vllm@open",
@@ -52,6 +53,9 @@ VERSIONS = (
     "tensorrtllm@1.2.0rc6.post3",
 )
 """Runtimes, and releases from which constants are their own: where the published measurements have a gap."""
+KIN = {"sglang": "vllm@0"}
+"""Engines that nobody measured, and a runtime of the same kind: a Python scheduler over recorded graphs and the same
+kernels. Their bands stay those of a stranger."""
 SPECIAL_SPREADS = {
     # Half the time per token of the version before, at every load: its publisher ran it with speculative decoding
     # (multi-token prediction), and says so nowhere else.
@@ -282,7 +286,7 @@ class LanguageFit:
             language["engines"][key] = entry
         for key in self.unmeasured:
             own = {name: prior[key][name] for name in prior[key] if name not in SPREADS}
-            language["engines"][key] = {**language["engines"]["general"], **own}
+            language["engines"][key] = {**language["engines"][KIN.get(key, "general")], **own}
         names = sorted({key[2] for key in deviations if key[0] == "gpus"} | {one.name for one in self.table.gpus})
         for name in names:
             generation = next((gpu_generation(one) for one in self.table.gpus if one.name == name), None)
@@ -299,7 +303,7 @@ class LanguageFit:
 
 def levels_of(key: str) -> tuple[str, ...]:
     """Of an engine, a runtime or a release: what its constants deviate from, and itself, the widest first."""
-    engine = key.split("@")[0]
+    engine = key.partition("@")[0]
     runtime = tuple(name for name, releases in RUNTIMES.items() if key in releases)
     return tuple(dict.fromkeys(("general", engine, *runtime, key)))
 

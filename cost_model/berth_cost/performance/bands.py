@@ -12,17 +12,12 @@ from berth_cost.performance.case_table import Calibration, CaseTable, Floats, In
 from berth_cost.performance.engine_constants import Constants, engine_names
 from berth_cost.performance.fitted_constants import GENERAL, BandEdges, FittedConstants
 from berth_cost.performance.language.columns import release
-from berth_cost.performance.language.constants import LanguageSet
 
 RECALLED_WIDENING = 0.10
 """Added to both edges, in logs, where a number of the GPU that the model reads has no second source."""
 ESTIMATED_WIDENING = 0.05
 """The same where the activations or inputs of a classic network are estimates: most networks that the edges come from
 are such, so that little is left to add."""
-UNMEASURED_WIDENING = 0.20
-"""The same of classic networks on a GPU that no measurement entered the constants of: left out of the fit, GPUs were
-off by 2 to 40 % on average."""
-
 NORMAL_EDGE = 1.6448536269514722
 """Standard deviations from the middle of a normal distribution to the edge of its central 90 %."""
 TAIL_DEVIATION = 0.10
@@ -47,14 +42,13 @@ def band_edges(
     by_slice = bands.get(f"{metric}.{statistic}", bands[metric])
     known = [_edges_of(by_slice, name, load, kind) for name, load, kind in _slices(constants, table)]
     index = (table.engine_index * len(LoadKind) + table.load_kind) * 2 + _has_experts(table)
-    if is_language(table):
-        widening = widening + unseen_widening(constants.language, table, metric)
+    widening = widening + unseen_widening(constants_of_kind(constants, table), table, metric)
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
     if table.calibration is not None and metric in GROUPS:
         if is_language(table):
-            edge = _run_edges(constants, table, GROUPS[metric])[index]
-            low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, edge, low, high)
+            deviation = _left_open(table.calibration, GROUPS[metric], statistic)
+            low, high = _narrowed(_run_edges(constants, table, GROUPS[metric])[index] * deviation, low, high)
         low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)
 
@@ -89,7 +83,7 @@ def _run_edges(constants: Constants, table: CaseTable, group: str) -> Floats:
     return np.array(found)
 
 
-def unseen_widening(constants: LanguageSet, table: CaseTable, metric: str) -> Floats:
+def unseen_widening(constants: FittedConstants, table: CaseTable, metric: str) -> Floats:
     """What GPUs, precisions and releases that nobody measured add to each edge, in logs; shape (n,). They add up as
     independent errors do."""
     labels = {
@@ -107,14 +101,16 @@ def unseen_widening(constants: LanguageSet, table: CaseTable, metric: str) -> Fl
     return np.sqrt(squares)
 
 
-def _of_language_runs(
-    calibration: Calibration, group: str, statistic: str, edge: Floats, low: Floats, high: Floats
-) -> tuple[Floats, Floats]:
-    """The log edges, of language models with runs by what these leave open; never wider than without."""
+def _left_open(calibration: Calibration, group: str, statistic: str) -> Floats:
+    """Deviation of what the runs of language models leave open, in logs; nan where there are none."""
     if calibration.deviation is None:
-        return low, high
+        return np.full(len(calibration.evidence), np.nan)
     tail = TAIL_DEVIATION if statistic in ("p90", "p95", "p99") else 0.0
-    width = edge * np.hypot(calibration.deviation[group], tail)
+    return np.hypot(calibration.deviation[group], tail)
+
+
+def _narrowed(width: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The log edges, no further than ``width`` from the point where that is known."""
     told = np.isfinite(width)
     return np.where(told, np.maximum(-width, low), low), np.where(told, np.minimum(width, high), high)
 

@@ -12,7 +12,7 @@ from berth_cost.hardware.device import DeviceColumns, device_columns
 from berth_cost.performance.batch_service import BatchService, ClassicState, batch_service, state_under
 from berth_cost.performance.batching import ContinuousBatching, LanguageState, continuous_batching
 from berth_cost.performance.case_table import CaseTable, Floats, LoadKind
-from berth_cost.performance.classic.columns import classic_columns, unmeasured_gpu
+from berth_cost.performance.classic.columns import classic_columns
 from berth_cost.performance.engine_constants import Constants
 from berth_cost.performance.feasibility import (
     Feasibility,
@@ -73,8 +73,6 @@ class ClassicReplicas:
     """With as few as published runs got by with."""
     estimated: Floats
     """1 where sizes of the network are estimates."""
-    unmeasured: Floats
-    """1 where no measurement of the GPU entered the constants."""
 
     @property
     def maximum_rate(self) -> Floats:
@@ -135,9 +133,7 @@ def classic_replicas(table: CaseTable, constants: Constants, *, sure: bool = Fal
         most, least = (np.where(table.calibration.assumed_size, np.nan, needed) for needed in (most, least))
     check_memory(reasons, most if sure else least, device.memory_bytes)
     held = np.minimum(most, device.memory_bytes)
-    return ClassicReplicas(
-        table, device, reasons, service, held, least, work.estimated, unmeasured_gpu(constants, table)
-    )
+    return ClassicReplicas(table, device, reasons, service, held, least, work.estimated)
 
 
 def language_state(replicas: LanguageReplicas, kind: LoadKind, stretch: Floats) -> LanguageState:

@@ -84,6 +84,14 @@ def test_an_open_load_answers_its_own_rate_and_what_share_of_the_replica_it_take
     assert predicted.utilization[0] == pytest.approx(4.0 / predicted.maximum_rate[0])
 
 
+def test_what_an_open_load_is_served_has_a_band_and_less_where_a_slow_replica_would_not_keep_up():
+    limit = predict(table([case(LLAMA_8B, open_at(0.1))])).maximum_rate[0]
+    light, heavy = (answer(case(LLAMA_8B, open_at(share * limit))) for share in (0.1, 0.95))
+    for metric in ("requestsPerSecond", "outputTokensPerSecond"):
+        shares = [one.band[metric][0] / one.metrics[metric] for one in (light, heavy)]
+        assert shares[1] < shares[0] < 1 < light.band[metric][1] / light.metrics[metric]
+
+
 def test_saturation_is_the_rate_beyond_which_a_load_is_refused():
     top = predict(table([case(LLAMA_8B, Load(kind="saturated"))])).point["requestsPerSecond"]["value"][0]
     below, above = predict_cases([case(LLAMA_8B, open_at(float(top) * share)) for share in (0.99, 1.01)], {})

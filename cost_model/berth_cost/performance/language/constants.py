@@ -92,24 +92,12 @@ class LanguageJitter(Record):
     output_length: Annotated[float, Field(ge=0)]
 
 
-class Unseen(Record):
-    """What is less sure where a measurement of the kind is missing."""
-
-    measured: tuple[str, ...]
-    """GPUs, precisions, or engines with their release (``vllm@0.12``), that measurements exist of."""
-    widening: dict[str, Annotated[float, Field(ge=0)]]
-    """By metric: added to both edges of the band of any other, in logs. Of measured ones that the constants had not
-    seen, 90 % lay within."""
-
-
 class LanguageSet(FittedConstants):
     """The whole file."""
 
     engines: dict[str, LanguageConstants]
     links: dict[str, LinkConstants]
     jitter: LanguageJitter
-    unseen: dict[str, Unseen] = {}
-    """By ``gpu``, ``precision`` and ``version``."""
     run_edges: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = {}
     """By calibration group (``service``, ``first_token``), then slice as of ``bands``: deviations of what runs leave
     open, from the point to either edge of the 90 % band."""

@@ -94,9 +94,9 @@ def link_seconds(
     """(seconds per step, seconds per token) of two all-reduces a layer, as latency + bytes / bandwidth.
 
     A ring moves 2·(n − 1)/n times the vector over each link. A small one takes as long as its signals: over NVLink all
-    GPUs signal at once, and the time hardly grows with n (published kernel timings: 4.6 µs for two B200, 5.0 for eight);
-    over PCIe they take turns (6.7 µs for two, 12.5 for four, 24 for eight). Experts that are split wider than attention
-    exchange tokens twice a layer on top.
+    GPUs signal at once, and the time hardly grows with n (published kernel timings: 4.6 µs for two B200, 5.0 µs for
+    eight); over PCIe they take turns (6.7 µs for two, 12.5 for four, 24 for eight). Experts that are split wider than
+    attention exchange tokens twice a layer on top.
     """
     nvlink, pcie = constants.language.links["nvlink"], constants.language.links["pcie"]
     latency = np.where(device.nvlink > 0, nvlink.latency_seconds, pcie.latency_seconds)
