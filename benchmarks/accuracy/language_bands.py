@@ -73,7 +73,9 @@ def banded(residuals: Residuals) -> Residuals:
     # An open load states its throughput, it is not measured.
     offered = (residuals.load == "open") & (residuals.metric == "outputTokensPerSecond")
     # In a static batch percentiles are of single tokens, elsewhere of requests.
-    tail = np.array([metric.endswith(TAILS) for metric in residuals.metric], dtype=np.bool_) & (residuals.load == "batch")
+    tail = np.array([metric.endswith(TAILS) for metric in residuals.metric], dtype=np.bool_) & (
+        residuals.load == "batch"
+    )
     return residuals.where(~np.array(outside, dtype=np.bool_) & ~offered & ~tail)
 
 

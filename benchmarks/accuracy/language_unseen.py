@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from berth_cost.cases.case import Case
 from berth_cost.cases.records import case_table
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
-from berth_cost.performance.bands import GROUPS
+from berth_cost.performance.bands import GROUPS, NORMAL_EDGE
 from berth_cost.performance.engine_constants import Constants, engine_names
 from berth_cost.performance.fitted_constants import GENERAL
 from berth_cost.performance.prediction import predict
@@ -24,8 +24,10 @@ Floats = NDArray[np.float64]
 KINDS = {"gpu": "gpu", "precision": "precision", "version": "version"}
 """The split that tells what an unseen one adds, and the label of a residual that names it."""
 INSIDE = 0.90
-FEWEST_DEVIATIONS, MOST_DEVIATIONS = 1.3, 4.0
+FEWEST_DEVIATIONS, MOST_DEVIATIONS = NORMAL_EDGE, 4.0
 """Between which the edge of a told band lies: runs of a slice are few, and some are odd."""
+RATE = "outputTokensPerSecond"
+"""Its band is that of the times where runs were told."""
 PICKS = (middle, ends)
 
 
@@ -77,7 +79,10 @@ def run_edges_of(
 ) -> dict[str, dict[str, float]]:
     """By calibration group and slice: within how many of the deviations that runs leave open 90 % of a deployment's
     other loads lie, told one run and two, of models that the constants had not seen. ``language``: with its bands."""
-    parts: dict[str, list[tuple[Residuals, Floats]]] = {group: [] for group in set(GROUPS.values())}
+    groups = sorted(set(GROUPS.values()))
+    parts: dict[tuple[str, int], list[tuple[Residuals, Floats]]] = {
+        (group, pick): [] for group in groups for pick in range(len(PICKS))
+    }
     for own, fit in fits:
         document = fit.document(fit.deviations)
         document["language"] |= {"bands": language["bands"], "unseen": language["unseen"]}
@@ -85,18 +90,24 @@ def run_edges_of(
         table = case_table(own, gpus)
         engine = np.array(engine_names(constants, table))[table.engine_index]
         rows = {case.id: row for row, case in enumerate(own)}
-        for picks in PICKS:
+        for pick, picks in enumerate(PICKS):
             with_runs, asked = told(own, table, picks, gpus, constants)
             residuals = of_rows(residuals_at(own, predict(with_runs, constants), engine), own, asked)
             calibration = with_runs.calibration
             if calibration is None or calibration.deviation is None or not len(residuals.ratio):
                 continue
-            for group, found in parts.items():
+            for group in groups:
                 labels = [f"{metric}.{name}" for metric, its in GROUPS.items() if its == group for name in CENTRAL]
+                labels += [RATE] if group == GROUPS["timePerOutputTokenSeconds"] else []
                 mine = banded(residuals.where(np.isin(residuals.metric, labels)))
                 deviation = calibration.deviation[group][[rows[name] for name in mine.case]]
-                found.append((mine, np.abs(mine.ratio) / deviation))
-    return {group: edges_by_slice(found) for group, found in sorted(parts.items())}
+                parts[group, pick].append((mine, np.abs(mine.ratio) / deviation))
+    return {group: widest([edges_by_slice(parts[group, pick]) for pick in range(len(PICKS))]) for group in groups}
+
+
+def widest(edges: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of one run and of two: neither is promised more than it holds."""
+    return {name: max(one[name] for one in edges if name in one) for name in sorted(set().union(*edges))}
 
 
 def edges_by_slice(parts: Sequence[tuple[Residuals, Floats]]) -> dict[str, float]:

@@ -42,7 +42,7 @@ def band_edges(
     by_slice = bands.get(f"{metric}.{statistic}", bands[metric])
     known = [_edges_of(by_slice, name, load, kind) for name, load, kind in _slices(constants, table)]
     index = (table.engine_index * len(LoadKind) + table.load_kind) * 2 + _has_experts(table)
-    widening = widening + unseen_widening(constants_of_kind(constants, table), table, metric)
+    widening = widening + unseen_widening(constants, table, metric)
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
     if table.calibration is not None and metric in GROUPS:
@@ -83,17 +83,19 @@ def _run_edges(constants: Constants, table: CaseTable, group: str) -> Floats:
     return np.array(found)
 
 
-def unseen_widening(constants: FittedConstants, table: CaseTable, metric: str) -> Floats:
-    """What GPUs, precisions and releases that nobody measured add to each edge, in logs; shape (n,). They add up as
-    independent errors do."""
+def unseen_widening(constants: Constants, table: CaseTable, metric: str) -> Floats:
+    """What GPUs, precisions, engines and releases that nobody measured add to each edge, in logs; shape (n,). They add
+    up as independent errors do."""
+    known = constants_of_kind(constants, table).unseen
     labels = {
+        "engine": (engine_names(constants, table), table.engine_index),
         "gpu": ([gpu.name for gpu in table.gpus], table.gpu_index),
         "precision": (list(table.precisions), table.precision_index),
         "version": ([release(engine) for engine in table.engines], table.engine_index),
     }
     squares = np.zeros(len(table))
     for kind, (names, index) in labels.items():
-        unseen = constants.unseen.get(kind)
+        unseen = known.get(kind)
         if unseen is None or metric not in unseen.widening:
             continue
         added = np.array([0.0 if name in unseen.measured else unseen.widening[metric] ** 2 for name in names])
@@ -110,9 +112,11 @@ def _left_open(calibration: Calibration, group: str, statistic: str) -> Floats:
 
 
 def _narrowed(width: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """The log edges, no further than ``width`` from the point where that is known."""
+    """The log edges; where ``width`` is known that far to both sides of the point, which the runs have moved, and no
+    further than the farther edge without them."""
     told = np.isfinite(width)
-    return np.where(told, np.maximum(-width, low), low), np.where(told, np.minimum(width, high), high)
+    width = np.minimum(width, np.maximum(-low, high))
+    return np.where(told, -width, low), np.where(told, width, high)
 
 
 def _of_networks(

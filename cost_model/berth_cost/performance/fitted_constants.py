@@ -87,5 +87,5 @@ class FittedConstants(Record):
     bands: dict[str, dict[str, BandEdges]]
     """By metric, then slice: ``engine/load/dense`` (or ``moe``), ``engine/load``, ``engine`` or ``general``."""
     unseen: dict[str, Unseen] = {}
-    """By ``gpu``, ``precision`` and ``version``."""
+    """By ``gpu``, ``precision``, ``engine`` and ``version``."""
     errors: tuple[FitError, ...] = ()
