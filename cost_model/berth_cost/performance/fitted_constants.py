@@ -71,7 +71,7 @@ class Unseen(Record):
     """GPUs, precisions, or engines with their release (``vllm@0.12``), that measurements exist of."""
     widening: dict[str, Annotated[float, Field(ge=0)]]
     """By metric: added to both edges of the band of any other, in logs. Of measured ones that the constants had not
-    seen, 90 % lay within."""
+    seen, some 90 % lay within."""
 
 
 class FittedConstants(Record):
