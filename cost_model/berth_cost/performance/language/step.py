@@ -60,11 +60,11 @@ def step_coefficients(
     token_seconds = (body_flops + work.expert_flops / engine.expert_compute_efficiency) / (flops * gpus)
     quantizing = work.layers * engine.quantized_layer_overhead_seconds
     quantizing = quantizing + work.expert_layers * engine.quantized_expert_overhead_seconds
+    ramp = engine.ramp_tokens * device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND
+    # A step of few tokens waits for the weights it meets: filling up never takes longer than reading those.
+    met = (work.shared_weight_bytes + work.expert_weight_bytes * work.expert_draw) / (bandwidth * tensor)
     return StepCoefficients(
-        compute_fixed=engine.ramp_tokens
-        * work.token_flops
-        * (device.peak_flops_per_second / RAMP_REFERENCE_FLOPS_PER_SECOND)
-        / (flops * tensor),
+        compute_fixed=np.minimum(ramp * work.token_flops / (flops * tensor), met),
         compute_sequence=token_seconds,
         compute_prompt_token=token_seconds - work.head_flops / (flops * gpus),
         weight_fixed=work.shared_weight_bytes / (bandwidth * tensor),
