@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from berth_cost.cases.case import Dense, Load, MeasuredPoint, Metrics, Model, Percentiles, Serving
+from berth_cost.cases.case import Dense, Engine, Load, MeasuredPoint, Metrics, Model, Percentiles, Serving
 from berth_cost.cases.records import CaseError, predict_cases
 from berth_cost.performance.calibration import calibrated
 from berth_cost.performance.engine_constants import built_in_constants
@@ -28,7 +28,8 @@ def answer(one):
 
 
 def test_a_lone_token_takes_no_less_than_reading_the_weights_once():
-    prediction = answer(case(LLAMA_8B))
+    # Of a stated release: the campaigns of unknown ones read weights more slowly.
+    prediction = answer(case(LLAMA_8B).model_copy(update={"engine": Engine(name="vllm", version="0.12.0")}))
     weights = (8.03e9 - 128256 * 4096) * 2
     floor = weights / 2e12
     assert floor < prediction.metrics[TPOT]["mean"] < 2 * floor
