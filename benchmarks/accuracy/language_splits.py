@@ -67,6 +67,11 @@ def fits_without(
     return parts
 
 
+def held_out(cases: Sequence[Case], split: str, whole: LanguageFit, gpus: Mapping[str, GPUSpecification]) -> Residuals:
+    """All observations, each predicted by constants fitted without the cases of its group."""
+    return judged(fits_without(cases, split, whole, gpus), gpus)
+
+
 def judged(fits: Sequence[tuple[list[Case], LanguageFit]], gpus: Mapping[str, GPUSpecification]) -> Residuals:
     """Of every group, predicted by the fit to the others."""
     return joined(
