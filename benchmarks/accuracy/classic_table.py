@@ -33,6 +33,7 @@ from berth_cost.cases.records import case_table
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
 from berth_cost.performance.calibration import calibrated
 from berth_cost.performance.engine_constants import Constants, built_in_constants
+from berth_cost.performance.fitted_constants import GENERAL
 from berth_cost.performance.prediction import predict
 from berth_cost.performance.prediction_table import PredictionTable
 
@@ -216,8 +217,28 @@ def printed(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (headers, ["---"] * len(headers), *rows))
 
 
+def beyond(one: Observations, ratios: Floats, names: Sequence[str]) -> Floats:
+    """How far log(observed / predicted) lies outside the shipped band of its engine, in logs; below 0 inside."""
+    bands = built_in_constants().classic.bands
+    by_engine = bands.get(f"{one.metric}.{one.statistic}", bands[one.metric])
+    edges = [by_engine.get(name, by_engine[GENERAL]) for name in names]
+    low, high = np.log([edge.low for edge in edges]), np.log([edge.high for edge in edges])
+    found = np.maximum(low + ratios, -ratios - high)
+    return found[np.isfinite(found)]
+
+
+def needed(parts: Sequence[Floats]) -> str:
+    """What must be added to both edges for 90 % to lie within; each left-out group counts by the root of its size."""
+    distance = np.concatenate(parts)
+    weight = np.concatenate([np.full(len(part), 1 / np.sqrt(max(len(part), 1))) for part in parts])
+    order = np.argsort(distance)
+    share = np.cumsum(weight[order]) / weight.sum()
+    return f"{max(distance[order][np.searchsorted(share, 0.9)], 0.0):.2f}"
+
+
 def split_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[list[str]]:
-    """Constants fitted without each fold of models, each GPU, engine and precision, judged on what was left out."""
+    """Constants fitted without each fold of models, each GPU, engine and precision, judged on what was left out; last,
+    by how much the bands must widen for it."""
     prior, keys = prior_document(KIND), keys_of(cases)
     splits = {
         "models": [str(fold) for fold in fold_of(cases)],
@@ -228,6 +249,7 @@ def split_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> 
     rows = []
     for split, names in splits.items():
         ratios: dict[tuple[str, str], list[Floats]] = {}
+        outside: dict[str, list[Floats]] = {}
         for name in sorted(set(names)):
             seen = [case for case, its in zip(cases, names, strict=True) if its != name]
             unseen = [case for case, its in zip(cases, names, strict=True) if its == name]
@@ -237,6 +259,11 @@ def split_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> 
                 if one.statistic in SHOWN.get(one.metric, ()):
                     sources = np.array([source_of(unseen[row]) for row in one.rows])
                     label = one.metric if one.statistic == "value" else f"{one.metric}.{one.statistic}"
+                    # A stranger has the general band.
+                    engines = [
+                        GENERAL if split == "engine" else keys_of([unseen[row]])["engines"][0] for row in one.rows
+                    ]
+                    outside.setdefault(label, []).append(beyond(one, one.log_ratio(answers), engines))
                     for source in sorted(set(sources)):
                         part = one.log_ratio(answers)[sources == source]
                         ratios.setdefault((source, label), []).append(part)
@@ -247,6 +274,8 @@ def split_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> 
             found = cell(np.concatenate(parts))
             if found:
                 rows.append([split, name, label, str(found.cases), str(found)])
+        for label, parts in sorted(outside.items()):
+            rows.append([split, "widening", label, str(sum(map(len, parts))), needed(parts)])
     return rows
 
 

@@ -271,7 +271,7 @@ def assume_kin(document: Document) -> None:
         known = [gpus[one] for one in kin if one in gpus]
         if known and name not in gpus:
             means = {part: float(np.exp(np.mean([np.log(one[part]) for one in known]))) for part in SHARED["gpus"]}
-            gpus[name] = {**means, "measured": False}
+            gpus[name] = means
 
 
 def known_size(case: Case) -> bool:

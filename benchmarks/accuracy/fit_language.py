@@ -26,7 +26,8 @@ from constants_fit import (
 )
 from language_bands import bands_of, errors_of
 from language_levels import LanguageFit, fits, prior_language, source_of
-from language_splits import SPLITS, held_out
+from language_splits import SPLITS, fits_without, judged
+from language_unseen import run_edges_of, unseen_of
 from least_squares import Parameter
 from measured_cases import DEFAULT_DATA, observations, read_cases
 
@@ -70,14 +71,17 @@ def fit_language(cases: Sequence[Case], date: str) -> Document:
         fit_spread(whole.document(whole.deviations), measured(list(whole.cases), gpus), KIND), language, gpus
     )
     whole = whole.after(settled["language"])
-    residuals = {}
+    residuals, without = {}, {}
     for split in SPLITS:
-        residuals[split] = held_out(language, split, whole, gpus)
+        without[split] = fits_without(language, split, whole, gpus)
+        residuals[split] = judged(without[split], gpus)
         print(f"judged with one {split} left out at a time", file=sys.stderr)
     result: Document = settled["language"]
     prior = prior_language()
     result["bands"] = {**prior["bands"], **bands_of(residuals["model"], residuals["engine"])}
-    result["errors"] = errors_of(residuals, result["bands"])
+    result["unseen"] = unseen_of(residuals, result["bands"])
+    result["run_edges"] = run_edges_of(without["model"], result, gpus)
+    result["errors"] = errors_of(residuals, result["bands"], result["unseen"])
     result["date"] = date
     result["data"] = sorted({source_of(case) for case in language})
     return result

@@ -5,6 +5,7 @@ slice is (engine, kind of load, dense or experts); one with too few residuals ha
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,10 @@ def banded(residuals: Residuals) -> Residuals:
     # An open load states its throughput, it is not measured.
     offered = (residuals.load == "open") & (residuals.metric == "outputTokensPerSecond")
     # In a static batch percentiles are of single tokens, elsewhere of requests.
-    tail = np.array([metric.endswith(TAILS) for metric in residuals.metric]) & (residuals.load == "batch")
-    return residuals.where(~np.array(outside) & ~offered & ~tail)
+    tail = np.array([metric.endswith(TAILS) for metric in residuals.metric], dtype=np.bool_) & (
+        residuals.load == "batch"
+    )
+    return residuals.where(~np.array(outside, dtype=np.bool_) & ~offered & ~tail)
 
 
 def slices(residuals: Residuals) -> list[tuple[str, Residuals]]:
@@ -85,6 +88,11 @@ def slices(residuals: Residuals) -> list[tuple[str, Residuals]]:
         )
         found += [(str(name), residuals.where(names == name)) for name in sorted(set(names.tolist()))]
     return found
+
+
+def slice_names(engine: str, load: str, experts: str) -> tuple[str, str, str]:
+    """The narrowest first."""
+    return f"{engine}/{load}/{experts}", f"{engine}/{load}", engine
 
 
 def pooled(residuals: Residuals) -> Document:
@@ -108,11 +116,18 @@ def at_least(tail: dict[str, Document], central: dict[str, Document]) -> dict[st
     }
 
 
-def errors_of(residuals: Mapping[str, Residuals], bands: Mapping[str, Mapping[str, Document]]) -> list[Document]:
+def errors_of(
+    residuals: Mapping[str, Residuals],
+    bands: Mapping[str, Mapping[str, Document]],
+    unseen: Mapping[str, Document],
+) -> list[Document]:
     """Absolute percentage error by what was left out, source and metric, and how many of them the bands hold."""
     rows = []
     for split, found in residuals.items():
-        inside = held(found, bands)
+        widening = unseen[split]["widening"] if split in unseen else {}
+        # Of an engine that was left out the general edges are those that a stranger gets.
+        asked = replace(found, engine=np.full_like(found.engine, GENERAL)) if split == "engine" else found
+        inside = held(asked, bands, widening)
         timed = np.isin(found.metric, [f"timePerOutputTokenSeconds.{name}" for name in CENTRAL])
         for kind in ("dense", "moe"):
             chosen = timed & (found.experts == kind)
@@ -143,15 +158,18 @@ def coverage(inside: NDArray[np.float64]) -> float | None:
     return None if np.isnan(inside).any() else round(100 * float(inside.mean()), 1)
 
 
-def held(residuals: Residuals, bands: Mapping[str, Mapping[str, Document]]) -> NDArray[np.float64]:
-    """1 where the band of the observation's slice holds it, 0 where not, nan where its metric has none."""
+def held(
+    residuals: Residuals, bands: Mapping[str, Mapping[str, Document]], widening: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """1 where the band of the observation's slice holds it, 0 where not, nan where its metric has none. ``widening``:
+    by metric, in logs."""
     found = np.full(len(residuals.ratio), np.nan)
     for row, label in enumerate(residuals.metric):
         by_slice = bands.get(label, bands.get(label.split(".")[0]))
         if by_slice is None:
             continue
-        engine, load = residuals.engine[row], residuals.load[row]
-        names = (f"{engine}/{load}/{residuals.experts[row]}", f"{engine}/{load}", engine, GENERAL)
+        names = (*slice_names(residuals.engine[row], residuals.load[row], residuals.experts[row]), GENERAL)
         edges_of = next(by_slice[name] for name in names if name in by_slice)
-        found[row] = np.log(edges_of["low"]) <= residuals.ratio[row] <= np.log(edges_of["high"])
+        wide = widening.get(label.split(".")[0], 0.0)
+        found[row] = np.log(edges_of["low"]) - wide <= residuals.ratio[row] <= np.log(edges_of["high"]) + wide
     return found

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from central_language import CentralLanguage
 from hierarchical_fit import STEP, Floats, Key, Problem, Term, solve
 from measured_cases import Observations, observations
 
@@ -23,14 +24,23 @@ from berth_cost.hardware.gpu_catalogue import GPUSpecification
 from berth_cost.performance.case_table import CaseTable
 from berth_cost.performance.engine_constants import Constants, built_in_constants
 from berth_cost.performance.language.columns import entry_index, gpu_generation
+from berth_cost.performance.language.constants import LanguageSet
 from berth_cost.performance.prediction import predict
-from berth_cost.performance.prediction_table import PredictionTable
 
 Document = dict[str, Any]
 
 ENGINES = ("vllm", "tensorrtllm", "lmdeploy-turbomind", "llama.cpp", "mlc-llm")
+RUNTIMES = {
+    "vllm@0": ("vllm@0.12", "vllm@0.15"),
+    "tensorrtllm@1": ("tensorrtllm@1.0", "tensorrtllm@1.1", "tensorrtllm@1.2", "tensorrtllm@1.2.0rc6.post3"),
+}
+"""Releases that share a runtime: TensorRT-LLM 1 runs graphs of PyTorch instead of compiled engines; of vLLM, campaigns
+that state their release, none before its second scheduler. A release deviates from its runtime, that from its
+engine."""
 VERSIONS = (
+    *RUNTIMES,
     "vllm@open",
+    "vllm@closed",
     "vllm@0.12",
     "vllm@0.15",
     "tensorrtllm@0.5",
@@ -42,15 +52,21 @@ VERSIONS = (
     "tensorrtllm@1.2",
     "tensorrtllm@1.2.0rc6.post3",
 )
+"""Runtimes, and releases from which constants are their own: where the published measurements have a gap."""
+KIN = {"sglang": "vllm@0"}
+"""Engines that nobody measured, and a runtime of the same kind: a Python scheduler over recorded graphs and the same
+kernels. Their bands stay those of a stranger."""
 SPECIAL_SPREADS = {
     # Half the time per token of the version before, at every load: its publisher ran it with speculative decoding
     # (multi-token prediction), and says so nowhere else.
     ("tokens_per_step", "tensorrtllm@1.2.0rc6.post3"): 0.5,
     # Sampling: the closed campaign drew from the top of the distribution, the open one took the likeliest token.
     ("sequence_overhead_seconds", "vllm@open"): 0.8,
+    ("sequence_overhead_seconds", "vllm@closed"): 0.8,
+    # Steps that carry prompts took mixtures several times as long there: not in recorded graphs.
+    ("prompt_expert_overhead_seconds", "vllm@closed"): 1.5,
 }
 """Of a constant of a version, where more is known than of others."""
-"""Releases from which constants are their own: where the published measurements have a gap or a new runtime."""
 
 SPREADS = {
     "compute_efficiency": (0.10, 0.15, 0.12, 0.90),
@@ -65,9 +81,11 @@ SPREADS = {
     "step_overhead_seconds": (0.50, 0.60, 0.50, 2e-2),
     "sequence_overhead_seconds": (0.60, 0.60, 0.50, 2e-4),
     "expert_layer_overhead_seconds": (0.50, 0.60, 0.50, 4e-4),
+    "latent_layer_overhead_seconds": (0.50, 0.50, 0.30, 4e-4),
     "quantized_layer_overhead_seconds": (0.60, 0.70, 0.50, 2e-4),
     "quantized_expert_overhead_seconds": (0.60, 0.70, 0.50, 4e-4),
     "prompt_layer_overhead_seconds": (0.30, 0.50, 0.10, 1e-3),
+    "prompt_expert_overhead_seconds": (0.20, 0.30, 0.20, 2e-3),
     "request_overhead_seconds": (0.80, 0.80, 0.70, 0.5),
     "lookahead_steps": (0.30, 0.40, 0.40, 3.0),
     "tokens_per_step": (1e-4, 1e-4, 1e-4, 4.0),
@@ -121,7 +139,7 @@ def importance(case: Case, metric: str, statistic: str) -> float:
         ("timePerOutputTokenSeconds", "p50"): 1.0,
         ("endToEndSeconds", "mean"): 1.0 if source == "blis-training" else 0.7,
         ("timeToFirstTokenSeconds", "mean"): 0.4,
-        ("outputTokensPerSecond", "value"): 0.0 if open_load else 0.4 if source in TIMED else 1.0,
+        ("outputTokensPerSecond", "value"): 0.0 if open_load else 0.6 if source in TIMED else 1.0,
     }
     return weights.get((metric, statistic), 0.0)
 
@@ -166,6 +184,7 @@ class LanguageFit:
                 weights.append(weight[kept] / NOISE)
         self.weight = np.concatenate(weights)
         self.rows = np.concatenate([one.rows for one in self.judged])
+        self.central = CentralLanguage(self.table, self.judged, OVERLOAD_RESIDUAL)
 
     def solved(self, rounds: int = 14) -> "LanguageFit":
         """The same cases with the best deviations, starting from those at hand."""
@@ -211,8 +230,10 @@ class LanguageFit:
             found.append(Term(("engines", name, "general"), everywhere, of_all))
             found += [Term(("engines", name, key), _where(engine, key), of_engine) for key in ENGINES]
             for key in VERSIONS:
-                spread = SPECIAL_SPREADS.get((name, key), of_version)
-                found.append(Term(("engines", name, key), _where(entry, key), spread))
+                # A new runtime is as far from the old one as from another engine.
+                spread = SPECIAL_SPREADS.get((name, key), of_engine if key in RUNTIMES else of_version)
+                acts = np.isin(entry, (key, *RUNTIMES.get(key, ()))).astype(np.float64)
+                found.append(Term(("engines", name, key), acts, spread))
         for name, (of_generation, of_gpu) in GPU_SPREADS.items():
             for key in sorted(set(generation) - {""}):
                 found.append(Term(("gpus", name, key), _where(generation, key), of_generation))
@@ -240,8 +261,8 @@ class LanguageFit:
         return found
 
     def log_ratios(self, deviations: Mapping[Key, float], bumped: tuple[str, str] | None) -> Floats:
-        answers = predict(self.table, Constants.model_validate(self.document(deviations, bumped)))
-        return np.concatenate([_log_ratio(one, answers) for one in self.judged])
+        language = LanguageSet.model_validate(self.document(deviations, bumped)["language"])
+        return self.central.log_ratios(built_in_constants().model_copy(update={"language": language}))
 
     def document(self, deviations: Mapping[Key, float], bumped: tuple[str, str] | None = None) -> Document:
         """All constants at the deviations; ``bumped`` is e^STEP larger everywhere."""
@@ -255,9 +276,7 @@ class LanguageFit:
         for key in ("general", *ENGINES, *VERSIONS):
             engine = key.split("@")[0]
             entry = dict(prior.get(engine, prior["general"]))
-            levels = (
-                ("general",) if key == "general" else ("general", engine) if key == engine else ("general", engine, key)
-            )
+            levels = levels_of(key)
             for name, (_, _, _, highest) in SPREADS.items():
                 raised = STEP if bumped == ("engines", name) else 0.0
                 unbumped = entry[name] * factor("engines", name, *levels) / np.exp(raised)
@@ -267,7 +286,7 @@ class LanguageFit:
             language["engines"][key] = entry
         for key in self.unmeasured:
             own = {name: prior[key][name] for name in prior[key] if name not in SPREADS}
-            language["engines"][key] = {**language["engines"]["general"], **own}
+            language["engines"][key] = {**language["engines"][KIN.get(key, "general")], **own}
         names = sorted({key[2] for key in deviations if key[0] == "gpus"} | {one.name for one in self.table.gpus})
         for name in names:
             generation = next((gpu_generation(one) for one in self.table.gpus if one.name == name), None)
@@ -282,13 +301,15 @@ class LanguageFit:
         return {**self.constants, "language": language}
 
 
+def levels_of(key: str) -> tuple[str, ...]:
+    """Of an engine, a runtime or a release: what its constants deviate from, and itself, the widest first."""
+    engine = key.partition("@")[0]
+    runtime = tuple(name for name, releases in RUNTIMES.items() if key in releases)
+    return tuple(dict.fromkeys(("general", engine, *runtime, key)))
+
+
 def _where(labels: Any, label: str) -> Floats:
     return np.asarray(labels == label, dtype=np.float64)
-
-
-def _log_ratio(one: Observations, answers: PredictionTable) -> Floats:
-    ratio = np.nan_to_num(np.clip(one.log_ratio(answers), -3, 3))
-    return np.where(answers.reason_code[one.rows] == "overload", OVERLOAD_RESIDUAL, ratio)
 
 
 def fits(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[Case]:

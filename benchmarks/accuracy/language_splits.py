@@ -12,13 +12,14 @@ from berth_cost.cases.case import Case
 from berth_cost.cases.records import case_table
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
 from berth_cost.performance.engine_constants import Constants, engine_names
+from berth_cost.performance.language.columns import release
 from berth_cost.performance.prediction import predict
 from berth_cost.performance.prediction_table import PredictionTable
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.str_]
 
-SPLITS = ("model", "gpu", "engine", "precision")
+SPLITS = ("model", "gpu", "engine", "precision", "version")
 ROUNDS = 5
 """Of a fit that starts where the fit of all cases ended."""
 
@@ -40,13 +41,17 @@ class Residuals:
     inside: NDArray[np.bool_]
     """Whether the observation lies in the band of the constants that predicted it."""
     case: Labels
+    version: Labels
+    """The engine with its release."""
 
     def where(self, chosen: NDArray[np.bool_]) -> "Residuals":
         return Residuals(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
 
-def held_out(cases: Sequence[Case], split: str, whole: LanguageFit, gpus: Mapping[str, GPUSpecification]) -> Residuals:
-    """All observations, each predicted by constants fitted without the cases of its group."""
+def fits_without(
+    cases: Sequence[Case], split: str, whole: LanguageFit, gpus: Mapping[str, GPUSpecification]
+) -> list[tuple[list[Case], LanguageFit]]:
+    """The cases of each group, and the fit to all others."""
     groups: dict[object, list[Case]] = {}
     for case in cases:
         groups.setdefault(group_of(case, split), []).append(case)
@@ -58,8 +63,20 @@ def held_out(cases: Sequence[Case], split: str, whole: LanguageFit, gpus: Mappin
             if len(seen) == len(whole.cases)
             else LanguageFit(seen, gpus, whole.deviations).after(whole.prior).solved(ROUNDS)
         )
-        parts.append(residuals_of(own, Constants.model_validate(fit.document(fit.deviations)), gpus))
-    return joined(parts)
+        parts.append((own, fit))
+    return parts
+
+
+def held_out(cases: Sequence[Case], split: str, whole: LanguageFit, gpus: Mapping[str, GPUSpecification]) -> Residuals:
+    """All observations, each predicted by constants fitted without the cases of its group."""
+    return judged(fits_without(cases, split, whole, gpus), gpus)
+
+
+def judged(fits: Sequence[tuple[list[Case], LanguageFit]], gpus: Mapping[str, GPUSpecification]) -> Residuals:
+    """Of every group, predicted by the fit to the others."""
+    return joined(
+        [residuals_of(own, Constants.model_validate(fit.document(fit.deviations)), gpus) for own, fit in fits]
+    )
 
 
 def group_of(case: Case, split: str) -> object:
@@ -71,6 +88,7 @@ def group_of(case: Case, split: str) -> object:
         "gpu": case.hardware.gpu,
         "engine": case.engine.name,
         "precision": case.precision,
+        "version": release(case.engine),
     }
     return groups[split]
 
@@ -101,6 +119,7 @@ def residuals_at(cases: Sequence[Case], answers: PredictionTable, engine: Labels
                 ratio=ratio[said],
                 inside=one.inside(answers)[said],
                 case=np.array([case.id for case in own]),
+                version=np.array([release(case.engine) for case in own]),
             )
         )
     return joined(parts)

@@ -11,32 +11,31 @@ from pathlib import Path
 import numpy as np
 from error_table import pair
 from language_levels import LanguageFit, fits
-from language_splits import ROUNDS, Residuals, group_of, joined, residuals_at
+from language_splits import Residuals, fits_without, joined, residuals_at
 from language_table import METRICS, ends, error, middle, of_rows, printed, told
 from measured_cases import DEFAULT_DATA, read_cases
 
 from berth_cost.cases.case import Case
 from berth_cost.cases.records import case_table
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue
-from berth_cost.performance.engine_constants import Constants, engine_names
+from berth_cost.performance.engine_constants import Constants, built_in_constants, engine_names
 from berth_cost.performance.prediction import predict
 
 PICKS = (("one run", middle), ("two runs", ends))
 
 
 def unseen(cases: list[Case]) -> dict[str, Residuals]:
-    """By how many runs were told."""
+    """By how many runs were told; bands as shipped."""
     gpus = GPUCatalogue.load_builtin().specifications
+    shipped = built_in_constants().model_dump(by_alias=False)["language"]
+    bands = {name: shipped[name] for name in ("bands", "unseen", "run_edges")}
     whole = LanguageFit(fits(cases, gpus), gpus).without_strangers().solved()
-    groups: dict[object, list[Case]] = {}
-    for case in cases:
-        if case.observed is not None and case.observed.time_per_output_token_seconds:
-            groups.setdefault(group_of(case, "model"), []).append(case)
+    timed = [case for case in cases if case.observed is not None and case.observed.time_per_output_token_seconds]
     parts: dict[str, list[Residuals]] = {name: [] for name, _ in PICKS}
-    for group, own in groups.items():
-        seen = [case for case in whole.cases if group_of(case, "model") != group]
-        fit = LanguageFit(seen, gpus, whole.deviations).after(whole.prior).solved(ROUNDS)
-        constants = Constants.model_validate(fit.document(fit.deviations))
+    for own, fit in fits_without(timed, "model", whole, gpus):
+        document = fit.document(fit.deviations)
+        document["language"] |= bands
+        constants = Constants.model_validate(document)
         table = case_table(own, gpus)
         engine = np.array(engine_names(constants, table))[table.engine_index]
         for name, picks in PICKS:

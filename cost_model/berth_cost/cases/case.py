@@ -80,6 +80,8 @@ class Transformer(Record):
     vocabulary_size: Count
     tied_embeddings: bool = False
     sliding_window_tokens: Count | None = None
+    sliding_window_layers: Annotated[int, Field(ge=0, le=10**6)] | None = None
+    """Layers that look back no further than ``sliding_window_tokens``; None: every other one."""
     experts: Experts | None = None
     latent_attention: LatentAttention | None = None
 

@@ -35,8 +35,7 @@ def _step_bytes(table: CaseTable, sequences: Floats) -> tuple[Floats, Floats, Fl
     # Each token draws its experts alone: a share of them is not drawn by any.
     touched = -np.expm1(sequences * np.log1p(-np.minimum(work.expert_draw, 1 - 1e-12)))
     context = np.nan_to_num(table.input_tokens) + np.nan_to_num(table.output_tokens) / 2
-    # A sliding window holds in every other layer.
-    read = (context + np.minimum(context, work.window_tokens)) / 2
+    read = work.tokens_in_sight(context)
     return (
         work.shared_weight_bytes + work.expert_weight_bytes * touched,
         sequences * read * work.cache_bytes,

@@ -11,16 +11,13 @@ import numpy as np
 from berth_cost.performance.case_table import Calibration, CaseTable, Floats, Integers, LoadKind
 from berth_cost.performance.engine_constants import Constants, engine_names
 from berth_cost.performance.fitted_constants import GENERAL, BandEdges, FittedConstants
+from berth_cost.performance.language.columns import release
 
 RECALLED_WIDENING = 0.10
 """Added to both edges, in logs, where a number of the GPU that the model reads has no second source."""
 ESTIMATED_WIDENING = 0.05
 """The same where the activations or inputs of a classic network are estimates: most networks that the edges come from
 are such, so that little is left to add."""
-UNMEASURED_WIDENING = 0.20
-"""The same of classic networks on a GPU that no measurement entered the constants of: left out of the fit, GPUs were
-off by 2 to 40 % on average."""
-
 NORMAL_EDGE = 1.6448536269514722
 """Standard deviations from the middle of a normal distribution to the edge of its central 90 %."""
 TAIL_DEVIATION = 0.10
@@ -45,10 +42,13 @@ def band_edges(
     by_slice = bands.get(f"{metric}.{statistic}", bands[metric])
     known = [_edges_of(by_slice, name, load, kind) for name, load, kind in _slices(constants, table)]
     index = (table.engine_index * len(LoadKind) + table.load_kind) * 2 + _has_experts(table)
+    widening = widening + unseen_widening(constants, table, metric)
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
     if table.calibration is not None and metric in GROUPS:
-        low, high = _of_language_runs(table.calibration, GROUPS[metric], statistic, low, high)
+        if is_language(table):
+            deviation = _left_open(table.calibration, GROUPS[metric], statistic)
+            low, high = _narrowed(_run_edges(constants, table, GROUPS[metric])[index] * deviation, low, high)
         low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)
 
@@ -73,16 +73,50 @@ def _has_experts(table: CaseTable) -> Integers:
     return np.array(experts, dtype=np.int64)[table.model_index]
 
 
-def _of_language_runs(
-    calibration: Calibration, group: str, statistic: str, low: Floats, high: Floats
-) -> tuple[Floats, Floats]:
-    """The log edges, of language models with runs by what these leave open; never wider than without."""
+def _run_edges(constants: Constants, table: CaseTable, group: str) -> Floats:
+    """Deviations from the point to the edge, by the index of :func:`_slices`."""
+    by_slice = constants.language.run_edges.get(group, {})
+    found = []
+    for engine, load, kind in _slices(constants, table):
+        names = (f"{engine}/{load}/{kind}", f"{engine}/{load}", engine, GENERAL)
+        found.append(next((by_slice[name] for name in names if name in by_slice), NORMAL_EDGE))
+    return np.array(found)
+
+
+def unseen_widening(constants: Constants, table: CaseTable, metric: str) -> Floats:
+    """What GPUs, precisions, engines and releases that nobody measured add to each edge, in logs; shape (n,). They add
+    up as independent errors do."""
+    known = constants_of_kind(constants, table).unseen
+    labels = {
+        "engine": (engine_names(constants, table), table.engine_index),
+        "gpu": ([gpu.name for gpu in table.gpus], table.gpu_index),
+        "precision": (list(table.precisions), table.precision_index),
+        "version": ([release(engine) for engine in table.engines], table.engine_index),
+    }
+    squares = np.zeros(len(table))
+    for kind, (names, index) in labels.items():
+        unseen = known.get(kind)
+        if unseen is None or metric not in unseen.widening:
+            continue
+        added = np.array([0.0 if name in unseen.measured else unseen.widening[metric] ** 2 for name in names])
+        squares = squares + added[index]
+    return np.sqrt(squares)
+
+
+def _left_open(calibration: Calibration, group: str, statistic: str) -> Floats:
+    """Deviation of what the runs of language models leave open, in logs; nan where there are none."""
     if calibration.deviation is None:
-        return low, high
+        return np.full(len(calibration.evidence), np.nan)
     tail = TAIL_DEVIATION if statistic in ("p90", "p95", "p99") else 0.0
-    width = NORMAL_EDGE * np.hypot(calibration.deviation[group], tail)
+    return np.hypot(calibration.deviation[group], tail)
+
+
+def _narrowed(width: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The log edges; where ``width`` is known that far to both sides of the point, which the runs have moved, and no
+    further than the farther edge without them."""
     told = np.isfinite(width)
-    return np.where(told, np.maximum(-width, low), low), np.where(told, np.minimum(width, high), high)
+    width = np.minimum(width, np.maximum(-low, high))
+    return np.where(told, -width, low), np.where(told, width, high)
 
 
 def _of_networks(
@@ -102,8 +136,12 @@ def _of_networks(
 
 def constants_of_kind(constants: Constants, table: CaseTable) -> FittedConstants:
     """Those of the kind of model that all rows of ``table`` are."""
-    language = table.models[table.model_index[0]].transformer is not None
-    return constants.language if language else constants.classic
+    return constants.language if is_language(table) else constants.classic
+
+
+def is_language(table: CaseTable) -> bool:
+    """Of a table whose rows are models of one kind."""
+    return len(table) > 0 and table.models[table.model_index[0]].transformer is not None
 
 
 def calibration_factor(table: CaseTable, metric: str) -> Floats:

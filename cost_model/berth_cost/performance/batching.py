@@ -15,7 +15,7 @@ from berth_cost.hardware.device import DeviceColumns
 from berth_cost.performance.bracketing import Excess, last_true
 from berth_cost.performance.case_table import CaseTable, Floats, Integers, LoadKind, rows_of
 from berth_cost.performance.engine_constants import Constants
-from berth_cost.performance.language.columns import language_columns
+from berth_cost.performance.language.columns import LanguageColumns, language_columns
 from berth_cost.performance.language.step import cache_factor, prefilled_tokens, step_coefficients
 from berth_cost.performance.memory import LanguageMemory, language_memory
 from berth_cost.performance.percentiles import Interruption, Jitter, Latency, LogNormal, Part, Residual, Wait
@@ -242,6 +242,7 @@ def continuous_batching(
     """The replicas of ``table``; every row a transformer with known numbers. Rows whose memory does not fit have
     ``memory.seats`` below 1 and no meaning otherwise."""
     engine = language_columns(constants, table)
+    table = _split_by_layers(table, engine)
     work = replace(work, cache_bytes=work.cache_bytes * cache_factor(table, engine))
     budget = np.where(
         np.isnan(table.maximum_batched_tokens), engine.maximum_batched_tokens, table.maximum_batched_tokens
@@ -281,6 +282,15 @@ def continuous_batching(
         output_variation=constants.language.jitter.output_length,
     )
     return replace(batching, maximum_rate=batching.rate(largest))
+
+
+def _split_by_layers(table: CaseTable, engine: LanguageColumns) -> CaseTable:
+    """The table with stages in place of a tensor split where the engine knows only stages."""
+    if not engine.splits_layers.any():
+        return table
+    stages = engine.splits_layers > 0
+    pipeline = np.where(stages, table.tensor * table.pipeline, table.pipeline)
+    return replace(table, tensor=np.where(stages, 1, table.tensor), pipeline=pipeline)
 
 
 def served_seconds(table: CaseTable, seconds: Floats) -> Floats:

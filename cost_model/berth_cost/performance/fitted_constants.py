@@ -64,6 +64,16 @@ class FitError(Record):
     """None where the band is composed of those of other metrics (energy: power over rate)."""
 
 
+class Unseen(Record):
+    """What is less sure where a measurement of the kind is missing."""
+
+    measured: tuple[str, ...]
+    """GPUs, precisions, or engines with their release (``vllm@0.12``), that measurements exist of."""
+    widening: dict[str, Annotated[float, Field(ge=0)]]
+    """By metric: added to both edges of the band of any other, in logs. Of measured ones that the constants had not
+    seen, some 90 % lay within."""
+
+
 class FittedConstants(Record):
     """What a fit writes for one kind of model, beside the constants of its engines."""
 
@@ -76,4 +86,6 @@ class FittedConstants(Record):
     power: PowerConstants
     bands: dict[str, dict[str, BandEdges]]
     """By metric, then slice: ``engine/load/dense`` (or ``moe``), ``engine/load``, ``engine`` or ``general``."""
+    unseen: dict[str, Unseen] = {}
+    """By ``gpu``, ``precision``, ``engine`` and ``version``."""
     errors: tuple[FitError, ...] = ()

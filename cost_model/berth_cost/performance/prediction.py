@@ -89,7 +89,9 @@ def predict(table: CaseTable, constants: Constants | None = None, *, seed: int |
     milliseconds a case; without one from closed forms, as everything else does.
 
     Reasons: ``unknown`` (a number that nobody knows, named in the message), ``parallelism``, ``precision``,
-    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second).
+    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second). A classic network is
+    refused for memory that it cannot do without; :func:`feasibility` and :func:`sustainable_rate`, which promise that
+    it runs, refuse it for memory that it may need.
     """
     constants = constants or built_in_constants()
     outcome = empty_outcome(len(table))
@@ -132,7 +134,8 @@ def _prediction_table(table: CaseTable, outcome: Outcome, constants: Constants) 
 
 
 def feasibility(table: CaseTable, constants: Constants | None = None) -> Feasibility:
-    """Only whether each case can run, whatever its load: what :func:`predict` refuses except ``overload``."""
+    """Only whether each case is sure to run, whatever its load: what :func:`predict` refuses except ``overload``, and
+    what may need more memory than there is."""
     constants = constants or built_in_constants()
     reasons = without_reasons(len(table))
     for chosen, replicas in _by_kind_of_model(table, constants):
@@ -191,7 +194,7 @@ def _by_kind_of_model(table: CaseTable, constants: Constants) -> list[tuple[Inte
         groups.append((chosen, language_replicas(table.rows(chosen), constants)))
     chosen = np.flatnonzero(~language)
     if len(chosen):
-        groups.append((chosen, classic_replicas(table.rows(chosen), constants)))
+        groups.append((chosen, classic_replicas(table.rows(chosen), constants, sure=True)))
     return groups
 
 

@@ -12,7 +12,7 @@ from berth_cost.hardware.device import DeviceColumns, device_columns
 from berth_cost.performance.batch_service import BatchService, ClassicState, batch_service, state_under
 from berth_cost.performance.batching import ContinuousBatching, LanguageState, continuous_batching
 from berth_cost.performance.case_table import CaseTable, Floats, LoadKind
-from berth_cost.performance.classic.columns import classic_columns, unmeasured_gpu
+from berth_cost.performance.classic.columns import classic_columns
 from berth_cost.performance.engine_constants import Constants
 from berth_cost.performance.feasibility import (
     Feasibility,
@@ -24,7 +24,7 @@ from berth_cost.performance.feasibility import (
     check_transformer_parallelism,
     without_reasons,
 )
-from berth_cost.performance.memory import classic_memory_bytes
+from berth_cost.performance.memory import FEWEST_LIVE_ACTIVATIONS, classic_memory_bytes
 from berth_cost.performance.percentiles import Latency
 from berth_cost.performance.work import dense_work, transformer_work
 
@@ -68,10 +68,11 @@ class ClassicReplicas:
     reasons: Feasibility
     service: BatchService
     memory_bytes: Floats
+    """With as many activations alive as may be, no more than the GPU has; nan of a network of assumed size."""
+    least_memory_bytes: Floats
+    """With as few as published runs got by with."""
     estimated: Floats
     """1 where sizes of the network are estimates."""
-    unmeasured: Floats
-    """1 where no measurement of the GPU entered the constants."""
 
     @property
     def maximum_rate(self) -> Floats:
@@ -117,8 +118,8 @@ def language_replicas(table: CaseTable, constants: Constants) -> LanguageReplica
     return LanguageReplicas(table, device, reasons, batching)
 
 
-def classic_replicas(table: CaseTable, constants: Constants) -> ClassicReplicas:
-    """Every row of ``table`` must be a classic network."""
+def classic_replicas(table: CaseTable, constants: Constants, *, sure: bool = False) -> ClassicReplicas:
+    """Every row of ``table`` must be a classic network. ``sure``: refuse what may not fit, rather than what cannot."""
     work, device, reasons = dense_work(table), device_columns(table), without_reasons(len(table))
     check_known_dense(table, reasons, work, device)
     check_dense_parallelism(table, reasons)
@@ -126,12 +127,13 @@ def classic_replicas(table: CaseTable, constants: Constants) -> ClassicReplicas:
     service = batch_service(table, work, device, constants)
     engine = classic_columns(constants, table)
     items = np.where(table.load_kind == LoadKind.BATCH, table.batch_size, service.largest_batch) * service.items
-    needed = classic_memory_bytes(table, work, engine, items)
+    most = classic_memory_bytes(table, work, engine, items)
+    least = classic_memory_bytes(table, work, engine, items, FEWEST_LIVE_ACTIVATIONS)
     if table.calibration is not None:
-        needed = np.where(table.calibration.assumed_size, np.nan, needed)
-    check_memory(reasons, needed, device.memory_bytes)
-    unmeasured = unmeasured_gpu(constants, table)
-    return ClassicReplicas(table, device, reasons, service, needed, work.estimated, unmeasured)
+        most, least = (np.where(table.calibration.assumed_size, np.nan, needed) for needed in (most, least))
+    check_memory(reasons, most if sure else least, device.memory_bytes)
+    held = np.minimum(most, device.memory_bytes)
+    return ClassicReplicas(table, device, reasons, service, held, least, work.estimated)
 
 
 def language_state(replicas: LanguageReplicas, kind: LoadKind, stretch: Floats) -> LanguageState:

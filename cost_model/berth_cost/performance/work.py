@@ -27,6 +27,8 @@ class TransformerWork:
     layers: Floats
     attention_heads: Floats
     key_value_heads: Floats
+    latent_layers: Floats
+    """Layers with latent attention."""
     expert_count: Floats
     """0 where there are none."""
     expert_draw: Floats
@@ -54,7 +56,13 @@ class TransformerWork:
     hidden_bytes: Floats
     """One hidden vector: what each all-reduce carries per token."""
     window_tokens: Floats
-    """Sliding window of every other layer; inf without."""
+    """Sliding window of some layers; inf without."""
+    window_share: Floats
+    """Of the layers, those that look back no further; 0 without a window."""
+
+    def tokens_in_sight(self, tokens: Floats) -> Floats:
+        """Of a context of ``tokens``, what a layer looks back at and keeps, on average over the layers."""
+        return tokens - self.window_share * np.maximum(tokens - self.window_tokens, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class _Shape:
     """The numbers of one transformer that the row formulas need, independent of precision."""
 
     layers: float
+    latent_layers: float
     hidden: float
     heads: float
     cache_heads: float
@@ -76,6 +85,15 @@ class _Shape:
     experts: float
     expert_layers: float
     window: float
+    window_share: float
+
+
+def _window_share(transformer: Transformer) -> float:
+    """Every other layer, as in gpt-oss and Gemma 2, where nobody says how many."""
+    if transformer.sliding_window_tokens is None:
+        return 0.0
+    stated = transformer.sliding_window_layers
+    return 0.5 if stated is None else min(stated / transformer.layers, 1.0)
 
 
 def _shape(transformer: Transformer | None) -> _Shape:
@@ -99,6 +117,7 @@ def _shape(transformer: Transformer | None) -> _Shape:
         draw, count = min(experts.per_token / experts.count, 1.0), float(experts.count)
     return _Shape(
         layers=float(layers),
+        latent_layers=0.0 if latent is None else float(layers),
         hidden=float(transformer.hidden_size),
         heads=float(heads),
         cache_heads=cache_heads,
@@ -113,6 +132,7 @@ def _shape(transformer: Transformer | None) -> _Shape:
         experts=count,
         expert_layers=float(expert_layers),
         window=np.inf if transformer.sliding_window_tokens is None else float(transformer.sliding_window_tokens),
+        window_share=_window_share(transformer),
     )
 
 
@@ -143,6 +163,7 @@ def transformer_work(table: CaseTable) -> TransformerWork:
         layers=shape["layers"],
         attention_heads=shape["heads"],
         key_value_heads=shape["cache_heads"],
+        latent_layers=shape["latent_layers"],
         expert_count=shape["experts"],
         expert_draw=shape["draw"],
         expert_layers=shape["expert_layers"],
@@ -158,6 +179,7 @@ def transformer_work(table: CaseTable) -> TransformerWork:
         activation_bytes=KERNELS_PER_LAYER_ACTIVATION_PASSES * shape["layers"] * hidden_bytes,
         hidden_bytes=hidden_bytes,
         window_tokens=shape["window"],
+        window_share=shape["window_share"],
     )
 
 

@@ -107,7 +107,10 @@ class Transformer(Part):
     tied_embeddings: Flag = False
     """Input and output embeddings are the same weights."""
     sliding_window_tokens: Count | None = None
-    """Tokens that every other layer looks back (sliding_window); absent: all layers see the whole context."""
+    """Tokens that some layers look back (sliding_window); absent: all layers see the whole context."""
+    sliding_window_layers: Tally | None = None
+    """Layers that look back no further than slidingWindowTokens, such as 52 of the 62 of Gemma 3 27B (count the
+    sliding_attention of layer_types); absent: every other one."""
     experts: Experts | None = None
     """A mixture of experts; absent: every token passes through all weights."""
     latent_attention: LatentAttention | None = None
@@ -119,6 +122,18 @@ class Transformer(Part):
             message="keyValueHeads must divide attentionHeads",
             holds=lambda model: model.attention_heads % model.key_value_heads == 0,
             field=".keyValueHeads",
+        ),
+        Rule(
+            cel=(
+                "!has(self.slidingWindowLayers) ||"
+                " (has(self.slidingWindowTokens) && self.slidingWindowLayers <= self.layers)"
+            ),
+            message="slidingWindowLayers needs slidingWindowTokens, and must not be above layers",
+            holds=lambda model: (
+                model.sliding_window_layers is None
+                or (model.sliding_window_tokens is not None and model.sliding_window_layers <= model.layers)
+            ),
+            field=".slidingWindowLayers",
         ),
         Rule(
             cel="!has(self.experts) || self.experts.firstDenseLayers <= self.layers",
@@ -141,7 +156,7 @@ class Transformer(Part):
 class Dense(Part):
     """A classic network, one forward pass a request. What is absent is taken from the preset, where one is named.
 
-    Nothing is placed unless both parameters and flopsPerInference are known, from here or from there.
+    Both parameters and flopsPerInference must be known, from here or from there, unless measuredFrom has runs.
     """
 
     parameters: CountQuantity | None = None
@@ -158,13 +173,9 @@ class Dense(Part):
     family: Identifier | None = None
     """Such as resnet, bert or vit: corrects the predicted time of families that were measured, changes no other."""
 
-    rules: ClassVar = (
-        Rule(
-            cel="has(self.parameters) || has(self.flopsPerInference)",
-            message="state at least one of parameters and flopsPerInference",
-            holds=lambda model: model.parameters is not None or model.flops_per_inference is not None,
-        ),
-    )
+    @property
+    def has_its_size(self) -> bool:
+        return self.parameters is not None and self.flops_per_inference is not None
 
 
 class Architecture(Part):
@@ -330,6 +341,22 @@ class WorkloadModel(Part):
             holds=lambda model: (
                 model.preset is not None or model.architecture is not None or model.measured_from is not None
             ),
+        ),
+        Rule(
+            cel=(
+                "has(self.preset) || has(self.measuredFrom) || !has(self.architecture)"
+                " || !has(self.architecture.dense) ||"
+                " (has(self.architecture.dense.parameters) && has(self.architecture.dense.flopsPerInference))"
+            ),
+            message="without preset or measuredFrom a classic network needs both parameters and flopsPerInference",
+            holds=lambda model: (
+                model.preset is not None
+                or model.measured_from is not None
+                or model.architecture is None
+                or model.architecture.dense is None
+                or model.architecture.dense.has_its_size
+            ),
+            field=".architecture",
         ),
         Rule(
             cel="has(self.inputs) == has(self.outputs)",

@@ -10,7 +10,7 @@ from berth_cost.performance.calibration import calibrated
 from berth_cost.performance.engine_constants import built_in_constants
 from berth_cost.performance.language.columns import engine_keys, entry_index, gpu_generation, version_numbers
 from berth_cost.performance.prediction import predict
-from cost_cases import LLAMA_8B, case, open_at, table
+from cost_cases import GPU, LLAMA_8B, case, open_at, table
 
 TTFT, TPOT = "timeToFirstTokenSeconds", "timePerOutputTokenSeconds"
 
@@ -32,7 +32,7 @@ def key_of(one):
         ("vllm", "0.12.0", "vllm@0.12"),
         ("vLLM", "v0.13.1", "vllm@0.12"),
         ("vllm", "0.16.0", "vllm@0.15"),
-        ("vllm", "0.6.3", "vllm"),
+        ("vllm", "0.6.3", "vllm@0"),
         ("vllm", None, "vllm"),
         ("tensorrt-llm", "v0.9.0", "tensorrtllm@0.8"),
         ("tensorrtllm", "1.2.0rc6.post3", "tensorrtllm@1.2.0rc6.post3"),
@@ -47,6 +47,7 @@ def test_an_engine_has_the_constants_of_the_newest_release_that_is_not_newer(nam
 
 def test_an_unknown_version_under_an_open_load_has_those_of_the_campaigns_that_ran_so():
     assert key_of(of_engine("vllm", None, open_at(2.0))) == "vllm@open"
+    assert key_of(of_engine("vllm")) == "vllm@closed"
     assert key_of(of_engine("vllm", "0.12.0", open_at(2.0))) == "vllm@0.12"
     assert key_of(of_engine("tensorrtllm", None, open_at(2.0))) == "tensorrtllm"
 
@@ -71,6 +72,39 @@ def test_an_engine_that_reserves_memory_shows_its_share_of_the_gpu_whatever_it_s
     whole = table([of_engine("vllm")]).gpus[0].memory_bytes
     assert shown[0] == pytest.approx(share * whole)
     assert shown[1] < shown[0] / 2
+
+
+def test_a_share_of_what_is_free_leaves_room_beside_weights_that_nearly_fill_the_gpu():
+    weights = LLAMA_8B.transformer.parameters * 2
+    small = GPU.model_copy(update={"memory_bytes": round(weights * 1.25)})
+    of_all, of_free = predict(
+        table([case(gpu=small, engine=name, inputs=64, outputs=64) for name in ("vllm", "tensorrtllm")])
+    ).feasible
+    assert not of_all
+    assert of_free
+
+
+def test_an_engine_that_knows_only_stages_gains_hardly_any_speed_from_a_second_gpu():
+    def gain(engine):
+        alone, split = (
+            predict(table([case(LLAMA_8B, engine=engine, tensor=gpus)])).point[TPOT]["mean"][0] for gpus in (1, 2)
+        )
+        return alone / split
+
+    assert gain("llama.cpp") < 1.05
+    assert gain("vllm") > 1.4
+
+
+def test_what_nobody_measured_widens_the_band():
+    unknown = GPU.model_copy(update={"name": "unknown"})
+    known = GPU.model_copy(update={"name": "H100-SXM-80GB"})
+
+    def width(gpu, version):
+        one = of_engine("vllm", version).model_copy(update={"hardware": case(gpu=gpu).hardware})
+        answer = predict(table([one]))
+        return answer.high[TPOT]["mean"][0] / answer.low[TPOT]["mean"][0]
+
+    assert width(known, "0.12") < width(unknown, "0.12") < width(unknown, "0.99")
 
 
 def test_a_replay_at_a_constant_rate_finds_its_prefix_cached_and_traffic_does_not():

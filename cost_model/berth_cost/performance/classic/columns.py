@@ -72,10 +72,3 @@ def launch_factor(constants: Constants, table: CaseTable) -> Floats:
     """How much longer launches take beside each row's GPU, by its host's processors; shape (n,)."""
     known, neutral = constants.classic.gpus, ClassicGPUConstants()
     return np.array([known.get(gpu.name, neutral).launches for gpu in table.gpus])[table.gpu_index]
-
-
-def unmeasured_gpu(constants: Constants, table: CaseTable) -> Floats:
-    """1 where no measurement of the row's GPU entered the constants; shape (n,)."""
-    known = constants.classic.gpus
-    measured = [gpu.name in known and known[gpu.name].measured for gpu in table.gpus]
-    return 1.0 - np.array(measured, dtype=np.float64)[table.gpu_index]

@@ -106,8 +106,6 @@ class CalibrationPrior(Record):
 class ClassicGPUConstants(GPUConstants):
     launches: Annotated[float, Field(gt=0)] = 1.0
     """Multiplies the time of launches beside that GPU: published machines of one GPU have alike processors."""
-    measured: bool = True
-    """False: taken from GPUs of its kind."""
 
 
 class ClassicPrecisionConstants(Record):

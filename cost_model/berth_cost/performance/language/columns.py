@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from berth_cost.cases.case import Engine
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
 from berth_cost.performance.case_table import CaseTable, Floats, Integers, LoadKind
 from berth_cost.performance.engine_constants import Constants, engine_names
@@ -27,9 +28,11 @@ class LanguageColumns:
     step_overhead_seconds: Floats
     sequence_overhead_seconds: Floats
     expert_layer_overhead_seconds: Floats
+    latent_layer_overhead_seconds: Floats
     quantized_layer_overhead_seconds: Floats
     quantized_expert_overhead_seconds: Floats
     prompt_layer_overhead_seconds: Floats
+    prompt_expert_overhead_seconds: Floats
     request_overhead_seconds: Floats
     lookahead_steps: Floats
     tokens_per_step: Floats
@@ -39,9 +42,13 @@ class LanguageColumns:
     maximum_batch_size: Floats
     maximum_batched_tokens: Floats
     memory_share: Floats
+    share_of_free: Floats
+    """1 where that share is of what weights and workspaces leave free."""
     reserved_memory_bytes: Floats
     reserves_memory: Floats
     """1 where the engine takes its whole share of memory at start."""
+    splits_layers: Floats
+    """1 where several GPUs take turns, each with its layers."""
     output_reservation: Floats
 
 
@@ -68,14 +75,18 @@ def entry_index(constants: Constants, table: CaseTable) -> tuple[list[str], Inte
     """(keys of engines, position of each row's key among them).
 
     Published runs of an unknown version come from different campaigns under open and under closed loads: ``name@open``
-    is for the former, and for saturation, which is the end of an open load.
+    is for the former, and for saturation, which is the end of an open load; ``name@closed`` for the latter.
     """
+    known = constants.language.engines
     keys = engine_keys(constants, table)
-    silent = [
-        engine.version is None and f"{key}@open" in constants.language.engines
-        for engine, key in zip(table.engines, keys, strict=True)
-    ]
-    every = [*keys, *(f"{key}@open" if special else key for key, special in zip(keys, silent, strict=True))]
+
+    def campaign(suffix: str) -> list[str]:
+        return [
+            f"{key}@{suffix}" if engine.version is None and f"{key}@{suffix}" in known else key
+            for engine, key in zip(table.engines, keys, strict=True)
+        ]
+
+    every = [*campaign("closed"), *campaign("open")]
     opened = (table.load_kind == LoadKind.OPEN) | (table.load_kind == LoadKind.SATURATED)
     return every, np.where(opened, table.engine_index + len(keys), table.engine_index)
 
@@ -105,6 +116,13 @@ def gpu_generation(gpu: GPUSpecification) -> str | None:
         return None
     major, minor = gpu.compute_capability
     return f"generation {major}" if major >= 9 else f"generation {major}.{minor}"
+
+
+def release(engine: Engine) -> str:
+    """``vllm@0.12``: as far as measured ones are told apart; an engine of unknown version by its name alone."""
+    name = (engine.name or GENERAL).lower()
+    numbers = version_numbers(engine.version or "")
+    return f"{name}@{'.'.join(map(str, numbers))}" if numbers else name
 
 
 def version_numbers(version: str) -> tuple[int, ...]:

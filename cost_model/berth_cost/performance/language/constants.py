@@ -35,12 +35,16 @@ class LanguageConstants(Record):
     """Per running sequence and step."""
     expert_layer_overhead_seconds: Seconds
     """Routing and dispatch, per layer with experts and step, beside ``layer_overhead_seconds``."""
+    latent_layer_overhead_seconds: Seconds
+    """The same again where attention is latent: its projections down and up are kernels of their own, per layer."""
     quantized_layer_overhead_seconds: Seconds
     """The same again where activations are quantised on the fly (8-bit and 4-bit computing), per layer and step."""
     quantized_expert_overhead_seconds: Seconds
     """As ``quantized_layer_overhead_seconds``, per layer with experts."""
     prompt_layer_overhead_seconds: Seconds
     """The same again in a step that carries prompts: its shape is not one that launches were recorded for."""
+    prompt_expert_overhead_seconds: Seconds
+    """As ``prompt_layer_overhead_seconds``, per layer with experts."""
     request_overhead_seconds: Seconds
     """HTTP, tokeniser and admission, once a request."""
     lookahead_steps: Annotated[float, Field(ge=0)]
@@ -59,10 +63,14 @@ class LanguageConstants(Record):
     """The engine's default."""
     memory_share: Share
     """Of the GPU's memory that the engine takes by default."""
+    share_of_free: bool = False
+    """Whether that share is of what weights and workspaces leave free, rather than of all."""
     reserved_memory_bytes: Annotated[float, Field(ge=0)]
     """CUDA context, graphs, workspaces."""
     reserves_memory: bool = False
     """Whether the engine takes all of that share at start, for a cache that later requests find there."""
+    splits_layers: bool = False
+    """Whether several GPUs hold a share of the layers each and take turns, whatever the split is called."""
     output_reservation: Annotated[float, Field(ge=0, le=1)]
     """Share of the output length whose cache a request holds on average (or must have to be admitted)."""
 
@@ -71,7 +79,7 @@ class LinkConstants(Record):
     """Of the links between the GPUs of a replica."""
 
     latency_seconds: Seconds
-    """Of one all-reduce, per doubling of GPUs."""
+    """Of one small all-reduce among two GPUs."""
     efficiency: Share
 
 
@@ -90,3 +98,6 @@ class LanguageSet(FittedConstants):
     engines: dict[str, LanguageConstants]
     links: dict[str, LinkConstants]
     jitter: LanguageJitter
+    run_edges: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = {}
+    """By calibration group (``service``, ``first_token``), then slice as of ``bands``: deviations of what runs leave
+    open, from the point to either edge of the 90 % band."""
