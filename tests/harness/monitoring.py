@@ -1,4 +1,4 @@
-"""The two kinds of the Prometheus operator (v1) that Berthmaster makes: their names, and the fields that it fills."""
+"""The kinds of the Prometheus operator (v1) that Berthmaster makes: their names, and the fields that it fills."""
 
 import diagnosis
 from kube_api import Api, ApiError, Object
@@ -23,6 +23,22 @@ _ENDPOINTS: Object = {
     },
 }  # fmt: skip
 
+_RULE: Object = {
+    "type": "object",
+    "required": ["expr"],
+    "properties": {
+        "record": _TEXT, "alert": _TEXT, "expr": _TEXT, "for": _TEXT, "labels": _TEXTS, "annotations": _TEXTS,
+    },
+}  # fmt: skip
+_GROUPS: Object = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": _TEXT, "rules": {"type": "array", "items": _RULE}},
+    },
+}
+
 FIELDS: dict[str, Object] = {
     "PodMonitor": {
         "selector": _SELECTOR,
@@ -30,11 +46,12 @@ FIELDS: dict[str, Object] = {
         "podMetricsEndpoints": _ENDPOINTS,
     },
     "ServiceMonitor": {"selector": _SELECTOR, "endpoints": _ENDPOINTS},
+    "PrometheusRule": {"groups": _GROUPS},
 }
 
 
 def install(api: Api) -> None:
-    """Define both kinds and wait until they are served, which takes about two seconds."""
+    """Define all of them and wait until they are served, which takes about two seconds."""
     for kind, fields in FIELDS.items():
         api.apply_object(_definition(kind, fields))
     diagnosis.wait_until(lambda: _served(api) >= set(FIELDS), api, what="the monitoring API")
@@ -48,7 +65,8 @@ def _served(api: Api) -> set[str]:
 
 
 def _definition(kind: str, fields: Object) -> Object:
-    spec = {"type": "object", "required": ["selector"], "properties": fields}
+    required = [name for name in ("selector",) if name in fields]
+    spec: Object = {"type": "object", "properties": fields} | ({"required": required} if required else {})
     schema = {"type": "object", "required": ["spec"], "properties": {"spec": spec}}
     names = {"kind": kind, "listKind": f"{kind}List", "singular": kind.lower(), "plural": f"{kind.lower()}s"}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
