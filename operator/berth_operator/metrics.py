@@ -7,9 +7,9 @@ from prometheus_client.process_collector import ProcessCollector
 
 from berth_operator.plan_metrics import PlanMetrics
 from berth_operator.planner import Result
-from berth_operator.spending.spending_metrics import SpendingMetrics
 from berth_operator.signals import self_check
 from berth_operator.signals.source import Reading
+from berth_operator.spending.spending_metrics import SpendingMetrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -3,10 +3,10 @@
 Unknown keys are refused with their path: a misspelt setting that is silently ignored is worse than a failed start.
 """
 
-import os
-from decimal import Decimal
 import math
+import os
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
