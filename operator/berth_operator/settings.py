@@ -3,6 +3,8 @@
 Unknown keys are refused with their path: a misspelt setting that is silently ignored is worse than a failed start.
 """
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -94,6 +96,46 @@ class ReconcileSettings(Record):
     """To the API server at the same time, watch streams aside."""
 
 
+class PrometheusSettings(Record):
+    """Where signals of the workloads come from. Without a URL nothing is measured, and replicas stay as planned."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$", max_length=2048)] | None = None
+    """Of a server with Prometheus' HTTP API (Prometheus, Thanos, Mimir, VictoriaMetrics), with its path prefix."""
+    tenant: Annotated[str, Field(pattern=r"^[!-~]{1,150}$")] | None = None
+    """Sent as X-Scope-OrgID, which Mimir and Cortex ask for."""
+    token_file: Path | None = None
+    """Holds a bearer token; read anew for every reading. It is sent over https only."""
+    ca_file: Path | None = None
+    """Certificates, in PEM, that the server's is checked by, in place of the public ones."""
+    matchers: Mapping[
+        Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], Annotated[str, Field(max_length=1024)]
+    ] = {}
+    """Label values that every series must have: where one server holds several clusters, ``cluster: production``.
+    Without it, workloads of the same name in two clusters are added up."""
+    window_seconds: Annotated[int, Field(ge=5, le=3600)] | None = None
+    """Rates are means over it; by default four times ``platform.metricsIntervalSeconds``. Shorter notices a step sooner
+    and takes chance for demand; less than twice the interval measures nothing."""
+    stale_seconds: Annotated[float, Field(ge=5, le=3600)] = 60
+    """A pod whose newest sample is older is not seen. Longer rides out a slow scrape and goes by what was."""
+    grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 45
+    """Fewer pods than ready ones may be seen for so long, because Prometheus finds a new pod only after a while; then
+    what is measured counts as partial, and the replicas are held."""
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=120)] = 5
+    """Of one query. Longer waits for a slow server, and delays the whole reading."""
+    deadline_seconds: Annotated[float, Field(ge=0.1, le=300)] = 15
+    """Of all queries of a reading, two at a time. What has no answer by then is missing."""
+    maximum_bytes: Annotated[int, Field(ge=4096, le=2**30)] = 8 * 2**20
+    """Of one answer: 1,000 workloads in two berths each need about 1 MB. More takes more memory."""
+    maximum_series: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    """Of one answer; one with more is not read."""
+
+    @model_validator(mode="after")
+    def _token_stays_secret(self) -> Self:
+        if self.token_file is not None and self.url is not None and not self.url.startswith("https://"):
+            raise ValueError("tokenFile needs a url that begins with https://: anybody on the way could read the token")
+        return self
+
+
 class HealthSettings(Record):
     """Where probes and Prometheus ask, and when the process should be started anew."""
 
@@ -130,8 +172,24 @@ class Settings(Record):
     planning: PlanningSettings = PlanningSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     lease: LeaseSettings = LeaseSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()
     health: HealthSettings = HealthSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _window_holds_two_samples(self) -> Self:
+        window, interval = self.prometheus.window_seconds, self.platform.metrics_interval_seconds
+        if window is not None and window < 2 * interval:
+            raise ValueError(
+                f"prometheus.windowSeconds must be at least twice platform.metricsIntervalSeconds ({interval}):"
+                " a rate needs two samples"
+            )
+        return self
+
+    @property
+    def rate_window_seconds(self) -> int:
+        """Over which rates are taken."""
+        return self.prometheus.window_seconds or math.ceil(4 * self.platform.metrics_interval_seconds)
 
     @classmethod
     def load(cls, file: Path | None) -> Self:

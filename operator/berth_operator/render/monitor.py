@@ -9,7 +9,8 @@ from berth_operator.render.owners import child_metadata
 
 
 def pod_monitor(order: Order) -> dict[str, Any]:
-    """Series carry the revision, pool and capacity type, so that revisions and berths can be compared."""
+    """Series carry the names of workload and Deployment, by which signals are read, and the revision, pool and capacity
+    type, so that revisions and berths can be compared."""
     workload = order.workload.metadata.name
     return {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -17,7 +18,13 @@ def pod_monitor(order: Order) -> dict[str, Any]:
         "metadata": child_metadata(order.workload, workload, names.child_labels(workload)),
         "spec": {
             "selector": {"matchLabels": {labels.WORKLOAD: workload}},
-            "podTargetLabels": [labels.WORKLOAD, labels.REVISION, labels.POOL, labels.CAPACITY_TYPE],
+            "podTargetLabels": [
+                labels.WORKLOAD,
+                labels.APP_INSTANCE,
+                labels.REVISION,
+                labels.POOL,
+                labels.CAPACITY_TYPE,
+            ],
             "podMetricsEndpoints": [
                 {
                     "port": "metrics",

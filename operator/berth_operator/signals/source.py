@@ -27,9 +27,14 @@ class WorkloadSignals:
     at_seconds: float
     """Unix time for which the queries were evaluated."""
     age_seconds: float
-    """Of the newest sample."""
+    """Of the newest sample; infinite where there is none."""
     requests_per_second: float | None = None
     utilization: float | None = None
+    concurrency: float | None = None
+    """Requests under way, by Little's law."""
+    counts_sequences: bool = False
+    """Of a language engine: utilisation is the share of the sequences it computes at once that are in use, which grows
+    faster than the rate does, and not the share of time in which instances are busy."""
     pending_requests: float | None = None
     queue_seconds: float | None = None
     """Mean wait of a request for its execution."""
