@@ -136,22 +136,28 @@ def _belongs_to(pod: Object, deployment: Object) -> bool:
 
 
 def _berth(deployment: Object, remarks: list[Problem]) -> Berth | None:
-    """The berth in the annotation, with the count that ``spec.replicas`` asks for, whoever set it."""
+    """The berth in the annotation; where there is none, a remark."""
+    berth = berth_of(deployment)
+    if berth is None:
+        annotation = annotations_of(deployment).get(labels.BERTH, "")
+        message = (
+            f"Deployment {name_of(deployment)}: annotation {labels.BERTH} is {shown(annotation)}, which is no berth:"
+            " delete the Deployment, and it is made anew"
+        )
+        remarks.append(Problem(reason=Reason.INVALID_SPEC, message=message))
+    return berth
+
+
+def berth_of(deployment: Object) -> Berth | None:
+    """The berth in the annotation, with the count that ``spec.replicas`` asks for, whoever set it; None for none."""
     annotation = annotations_of(deployment).get(labels.BERTH, "")
     replicas = _count(mapping(deployment, "spec").get("replicas"), 1)
     try:
         stated = json.loads(annotation, parse_constant=_refuse_constant)
         berth = Berth.model_validate({**stated, "replicas": replicas} if isinstance(stated, dict) else stated)
     except (ValueError, RecursionError):
-        berth = None
-    if berth is None or not _is_sound(berth):
-        message = (
-            f"Deployment {name_of(deployment)}: annotation {labels.BERTH} is {shown(annotation)}, which is no berth:"
-            " delete the Deployment, and it is made anew"
-        )
-        remarks.append(Problem(reason=Reason.INVALID_SPEC, message=message))
         return None
-    return berth
+    return berth if _is_sound(berth) else None
 
 
 def _refuse_constant(name: str) -> float:

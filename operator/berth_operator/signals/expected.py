@@ -1,13 +1,10 @@
 """What Prometheus should be able to tell of a berth: how many replicas serve, and what one of them can hold."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from berth_operator import labels
-from berth_operator.world import Object, annotations_of, mapping, name_of
+from berth_operator.running import berth_of
+from berth_operator.world import Object, mapping, name_of
 from berth_scheduler.snapshot import Berth
 
 
@@ -24,7 +21,7 @@ def expected_berths(deployments: Iterable[Object], *, engine: bool) -> dict[str,
     """Of one workload, by the name of the Deployment; one whose annotation cannot be read is left out."""
     found = {}
     for deployment in deployments:
-        name, berth = name_of(deployment), _berth(deployment)
+        name, berth = name_of(deployment), berth_of(deployment)
         if name is not None and berth is not None:
             ready = mapping(deployment, "status").get("readyReplicas")
             ready = ready if isinstance(ready, int) and ready >= 0 else 0
@@ -37,11 +34,3 @@ def expected_berth(berth: Berth, ready_replicas: int, *, engine: bool) -> Expect
     if engine:
         return ExpectedBerth(ready_replicas, 1, berth.maximum_batch_size * berth.instances_per_gpu)
     return ExpectedBerth(ready_replicas, berth.instances_per_gpu * max(1, round(berth.gpus_per_replica)))
-
-
-def _berth(deployment: Mapping[str, object]) -> Berth | None:
-    try:
-        stated = json.loads(annotations_of(deployment).get(labels.BERTH, ""))
-        return Berth.model_validate({**stated, "replicas": 0} if isinstance(stated, dict) else stated)
-    except (ValueError, ValidationError, RecursionError):
-        return None
