@@ -1,0 +1,135 @@
+"""One reading of a whole fleet out of Prometheus: CPU, memory and queries, with a scripted server beside it.
+
+Goals: 1,000 workloads in two berths each, at most 1 s of CPU and 20 queries; 5,000 are shown beside them. The server
+runs in a process of its own, so that only the operator's own work is counted.
+
+    python benchmarks/control/prometheus_reading.py [--workloads 1000 5000] [--repeat 5]
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "harness"))
+
+from berth_operator.settings import Settings
+from berth_operator.signals.expected import ExpectedBerth
+from berth_operator.signals.prometheus_source import PrometheusSource
+from berth_operator.signals.source import WorkloadKey
+from fake_prometheus import FakePrometheus, Reply, Series, of_berth, of_workload, vector
+
+MOST_CPU_SECONDS, MOST_QUERIES = 1.0, 20
+BERTHS = 2
+
+
+def key_of(number: int) -> WorkloadKey:
+    return f"team-{number % 40:02}", f"workload-{number:05}"
+
+
+def berth_of(key: WorkloadKey, berth: int) -> str:
+    return f"{key[1]}-0a1b2c3d-{berth:05}"
+
+
+def fleet(workloads: int) -> dict[str, list[Series]]:
+    """Half classic, half vLLM by itself, every signal there."""
+    now = time.time()
+    series: dict[str, list[Series]] = {}
+
+    def add(name: str, labels: dict[str, str], value: float) -> None:
+        series.setdefault(name, []).append((labels, value))
+
+    for number in range(workloads):
+        key = key_of(number)
+        of = "engine" if number % 2 else "server"
+        for berth in range(BERTHS):
+            own = of_berth(*key, berth_of(key, berth))
+            add("replicas_seen", own, 3)
+            add("newest_sample", own, now - 3)
+            add("busy_instances", own, 1.5)
+            for name, value in (("requests_per_second", 12.345678), ("concurrency", 3.2), ("pending_requests", 1)):
+                add(name, {**own, "of": of}, value)
+        whole = of_workload(*key)
+        for name in (
+            "mean_batch",
+            "kv_cache_share",
+            "gpu_utilization",
+            "power_watts",
+            "prompt_tokens",
+            "output_tokens",
+        ):
+            add(name, whole, 0.87654321)
+        add("queue_seconds", {**whole, "of": of}, 0.0123)
+        for name in ("server_latency", "engine_latency", "ttft", "tpot"):
+            for place, percentile in enumerate(("mean", "p50", "p90", "p95", "p99")):
+                add(name, {**whole, "of": percentile}, 0.01 * (place + 1))
+        for place, quantile in enumerate(("0.5", "0.9", "0.95", "0.99")):
+            add("slowest_replica_latency", {**whole, "quantile": quantile}, 0.01 * (place + 1))
+    return series
+
+
+def serve(workloads: int, pipe: Connection) -> None:
+    """The server's process: answers are made once, so that only sending them takes its time."""
+    with FakePrometheus() as server:
+        series, now = fleet(workloads), time.time()
+        replies: dict[str, Reply] = {name: vector(each, now) for name, each in series.items()}
+        server.settings(maximumBytes=2**28)
+        server.reply = replies.get
+        pipe.send((server.url, max(len(reply.body) for reply in replies.values())))
+        pipe.recv()
+
+
+def measure(workloads: int, repeat: int) -> tuple[float, float, int, float, float]:
+    """CPU seconds (median), wall seconds (median), queries, largest answer in MB, resident memory in MB."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(workloads, theirs), daemon=True)
+    process.start()
+    url, largest = ours.recv()
+    settings = Settings.model_validate({"prometheus": {"url": url}})
+    keys = [key_of(number) for number in range(workloads)]
+    expected = {
+        key: {berth_of(key, berth): ExpectedBerth(3, sequences=64 if number % 2 else None) for berth in range(BERTHS)}
+        for number, key in enumerate(keys)
+    }
+    source = PrometheusSource(settings, expected.__getitem__)
+    cpu, wall, queries = [], [], 0
+    for _ in range(repeat + 1):
+        began, began_cpu = time.perf_counter(), time.process_time()
+        reading = asyncio.run(source.read(keys, time.time()))
+        cpu.append(time.process_time() - began_cpu)
+        wall.append(time.perf_counter() - began)
+        queries = reading.queries
+        if reading.problem or any(each.requests_per_second is None for each in reading.workloads.values()):
+            raise SystemExit(
+                f"the fleet was not read: {reading.problem or next(iter(reading.workloads.values())).missing}"
+            )
+    ours.send(None)
+    process.join(10)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return statistics.median(cpu[1:]), statistics.median(wall[1:]), queries, largest / 1e6, memory
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workloads", type=int, nargs="+", default=[1000, 5000])
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args(arguments)
+    print(f"{'workloads':>9}  {'CPU s':>6}  {'wall s':>6}  {'queries':>7}  {'largest MB':>10}  {'resident MB':>11}")
+    missed = False
+    for workloads in options.workloads:
+        cpu, wall, queries, largest, memory = measure(workloads, options.repeat)
+        print(f"{workloads:>9}  {cpu:>6.3f}  {wall:>6.3f}  {queries:>7}  {largest:>10.2f}  {memory:>11.0f}")
+        missed |= queries > MOST_QUERIES or (workloads <= 1000 and cpu > MOST_CPU_SECONDS)
+    print(f"goal: 1,000 workloads in at most {MOST_CPU_SECONDS:g} s of CPU and {MOST_QUERIES} queries: ", end="")
+    print("missed" if missed else "met")
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
