@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from berth_operator.planner import Result
+from berth_operator.signals import self_check
+from berth_operator.signals.source import Reading
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -52,6 +54,14 @@ class Metrics:
         self.planned_cost = gauge("planned_usd_per_hour", "Cost of all berths of the newest plan.")
         self.events_dropped = counter("events_dropped", "Kubernetes Events that were not posted.")
         self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop last woke up.")
+        self.prometheus_up = gauge("prometheus_up", "1 while Prometheus answers with something to go by.")
+        self.prometheus_queries = counter("prometheus_queries", "Queries to Prometheus.")
+        self.reading_seconds = histogram(
+            "prometheus_reading_seconds", "Duration of one reading of the whole fleet.", buckets=_SECONDS
+        )
+        self.signals = gauge(
+            "signals", "Workloads by signal and whether it is measured of them or missing.", ["signal", "state"]
+        )
 
     def observe_request(self, verb: str, kind: str, code: str, seconds: float) -> None:
         """As :class:`berth_operator.kube.Observer`."""
@@ -76,3 +86,11 @@ class Metrics:
             for labels, count in sorted(counts.items()):
                 shown.labels(*labels).set(count)
         self.planned_cost.set(cost)
+
+    def observe_reading(self, reading: Reading, seconds: float) -> None:
+        """One reading of Prometheus. While it cannot be used, what was measured before is not shown as if it held."""
+        self.prometheus_up.set(0 if reading.problem else 1)
+        self.prometheus_queries.inc(reading.queries)
+        self.reading_seconds.observe(seconds)
+        for (signal, state), count in self_check.counts(reading.workloads).items():
+            self.signals.labels(signal, state).set(count)

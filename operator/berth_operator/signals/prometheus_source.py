@@ -1,5 +1,6 @@
 """Signals of all workloads out of Prometheus: a fixed number of queries, whatever the size of the fleet."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from berth_operator.signals.expressions import Scope
 from berth_operator.signals.prometheus import Prometheus, Unanswered
 from berth_operator.signals.queries import CLOCK, UNLABELLED, queries
 from berth_operator.signals.reading import Answered, read_workload
+from berth_operator.signals.self_check import SelfCheck
 from berth_operator.signals.source import Reading, WorkloadKey, WorkloadSignals
 from berth_operator.signals.table import Table, number, table, time_of
 
@@ -19,10 +21,18 @@ Expect = Callable[[WorkloadKey], Mapping[str, ExpectedBerth]]
 
 
 class PrometheusSource:
-    """A :class:`berth_operator.signals.source.SignalSource`. Remembers since when pods are missing, nothing else."""
+    """A :class:`berth_operator.signals.source.SignalSource`. ``observe`` is told every reading and its seconds."""
 
-    def __init__(self, settings: Settings, expect: Expect) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        expect: Expect,
+        *,
+        observe: Callable[[Reading, float], None] = lambda reading, seconds: None,
+    ) -> None:
         own = settings.prometheus
+        self._observe = observe
+        self._self_check = SelfCheck()
         self._settings = own
         self._expect = expect
         self._prometheus = Prometheus(own)
@@ -35,6 +45,13 @@ class PrometheusSource:
         wanted = frozenset(workloads)
         if not wanted:
             return Reading(at_seconds)
+        began = time.monotonic()
+        reading = await self._read(wanted, at_seconds)
+        self._observe(reading, time.monotonic() - began)
+        self._self_check.look(reading)
+        return reading
+
+    async def _read(self, wanted: frozenset[WorkloadKey], at_seconds: float) -> Reading:
         clock = await self._prometheus.ask(
             [("clock", CLOCK, time_of)], at_seconds=None, seconds=self._settings.timeout_seconds
         )

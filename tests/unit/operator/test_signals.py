@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
+from berth_operator.metrics import Metrics
 from berth_operator.settings import Settings
 from berth_operator.signals import expressions
 from berth_operator.signals.expected import ExpectedBerth, expected_berths
@@ -20,6 +23,7 @@ from berth_operator.signals.expressions import Scope, label_name
 from berth_operator.signals.prometheus_source import PrometheusSource
 from berth_operator.signals.queries import queries
 from berth_operator.signals.reading import Answered, read_workload
+from berth_operator.signals.self_check import SelfCheck, kinds_of, sentence
 from berth_operator.signals.source import Reading, WorkloadSignals
 from berth_operator.signals.table import table
 from berth_scheduler.snapshot import Berth, CapacityType, Sharing
@@ -462,6 +466,54 @@ class TestPrometheus:
             assert fake.asked[-1][2]["Authorization"] == f"Bearer {token}"
         (tmp_path / "token").write_text("evil\r\nX-Scope-OrgID: other")
         assert "does not hold one token" in ask(fake, settings).problem
+
+
+class TestTheSelfCheck:
+    def test_tells_what_is_there_from_what_is_missing_and_what_nobody_expects(self) -> None:
+        found = kinds_of(read(engine(kv_cache_share=[]), ENGINE))
+        assert found.missing == ("kv_cache_share",)
+        assert {"requests_per_second", "ttft", "tpot", "latency", "prompt_tokens"} <= set(found.present)
+        assert "mean_batch" not in found.present
+
+    def test_names_the_arrival_rate_first_and_keeps_to_a_conditions_length(self) -> None:
+        assert sentence(read(classic())) == ""
+        said = sentence(read({}))
+        assert said.startswith("requests_per_second is missing: none of 3 ready pods")
+        assert said.endswith("more are missing")
+        assert len(sentence(read(classic(), requests_per_second="x" * 500))) == 200
+
+    def test_says_a_change_once_and_not_every_moment(self) -> None:
+        check = SelfCheck()
+        whole, part = read(classic()), read(classic(mean_batch=[]))
+        with capture_logs() as said:
+            for at, signals in (
+                (0.0, whole),
+                (10.0, whole),
+                (70.0, whole),
+                (80.0, part),
+                (150.0, part),
+                (130.0, whole),
+            ):
+                check.look(Reading(at, {KEY: signals}))
+            check.look(Reading(300.0, problem="prometheus.url: refused"))
+        assert [line["log_level"] for line in said] == ["info", "info", "warning"]
+        assert said[1]["missing"] == {"mean_batch": "Prometheus has no series of it"}
+        assert (said[1]["workloads"], said[1]["example"]) == (1, "search/bert")
+
+    def test_is_counted_in_the_operators_metrics(self, fake: FakePrometheus) -> None:
+        fake.series["mean_batch"] = []
+        metrics = Metrics()
+        source = PrometheusSource(fake.settings(), lambda key: CLASSIC, observe=metrics.observe_reading)
+        asyncio.run(source.read([KEY], 1.0))
+        shown = generate_latest(metrics.registry).decode()
+        assert "berthmaster_prometheus_up 1.0" in shown
+        assert 'berthmaster_signals{signal="utilization",state="present"} 1.0' in shown
+        assert 'berthmaster_signals{signal="mean_batch",state="missing"} 1.0' in shown
+        fake.reply = lambda name: Reply(b"", status=503)
+        asyncio.run(source.read([KEY], 2.0))
+        shown = generate_latest(metrics.registry).decode()
+        assert "berthmaster_prometheus_up 0.0" in shown
+        assert 'berthmaster_signals{signal="utilization",state="present"} 0.0' in shown
 
 
 def test_signals_are_plain_data() -> None:
