@@ -69,8 +69,8 @@ def fleet(workloads: int) -> dict[str, list[Series]]:
         for name in ("server_latency", "engine_latency", "ttft", "tpot"):
             for place, percentile in enumerate(("mean", "p50", "p90", "p95", "p99")):
                 add(name, {**whole, "of": percentile}, 0.01 * (place + 1))
-        for place, quantile in enumerate(("0.5", "0.9", "0.95", "0.99")):
-            add("slowest_replica_latency", {**whole, "quantile": quantile}, 0.01 * (place + 1))
+        for place, percentile in enumerate(("p50", "p90", "p95", "p99")):
+            add("slowest_replica_latency", {**whole, "of": percentile}, 0.01 * (place + 1))
     return series
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from berth_operator.plan_metrics import PlanMetrics
 from berth_operator.planner import Result
 from berth_operator.signals import self_check
 from berth_operator.signals.source import Reading
@@ -52,12 +53,18 @@ class Metrics:
         self.decisions = gauge("decisions", "Berths of the newest plan.", ["gpu", "precision", "capacity_type"])
         self.workloads = gauge("workloads", "Workloads by whether the newest plan placed them.", ["placed", "reason"])
         self.planned_cost = gauge("planned_usd_per_hour", "Cost of all berths of the newest plan.")
+        self.of_workloads = PlanMetrics(self.registry)
         self.events_dropped = counter("events_dropped", "Kubernetes Events that were not posted.")
         self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop last woke up.")
         self.prometheus_up = gauge("prometheus_up", "1 while Prometheus answers with something to go by.")
         self.prometheus_queries = counter("prometheus_queries", "Queries to Prometheus.")
         self.reading_seconds = histogram(
             "prometheus_reading_seconds", "Duration of one reading of the whole fleet.", buckets=_SECONDS
+        )
+        self.berth_slots = gauge(
+            "berth_slots",
+            "What the ready replicas of a berth compute at once: instances of a model, or an engine's sequences.",
+            ["workload_namespace", "workload", "berth", "counts"],
         )
         self.signals = gauge(
             "signals", "Workloads by signal and whether it is measured of them or missing.", ["signal", "state"]
@@ -86,11 +93,18 @@ class Metrics:
             for labels, count in sorted(counts.items()):
                 shown.labels(*labels).set(count)
         self.planned_cost.set(cost)
+        self.of_workloads.show(result)
 
     def observe_reading(self, reading: Reading, seconds: float) -> None:
         """One reading of Prometheus. While it cannot be used, what was measured before is not shown as if it held."""
         self.prometheus_up.set(0 if reading.problem else 1)
         self.prometheus_queries.inc(reading.queries)
         self.reading_seconds.observe(seconds)
+        self.berth_slots.clear()
+        for (namespace, workload), signals in reading.workloads.items():
+            counts = "sequences" if signals.counts_sequences else "instances"
+            for berth, found in signals.berths.items():
+                if found.slots:
+                    self.berth_slots.labels(namespace, workload, berth, counts).set(found.slots)
         for (signal, state), count in self_check.counts(reading.workloads).items():
             self.signals.labels(signal, state).set(count)

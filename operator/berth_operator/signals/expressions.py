@@ -109,38 +109,47 @@ def arrival_rate(scope: Scope) -> str:
     Counters move when a request ends, so alone they show an overloaded server's capacity in place of its demand.
     Requests that a full queue turns away are in no metric of Triton's.
     """
-    engine = " or ".join(
-        (
-            once(scope.rate("vllm:request_success_total"), f"{_ENGINE}, finished_reason"),
-            _tagged(once(scope.slope("vllm:num_requests_running"), _ENGINE), "finished_reason", "running"),
-            _tagged(once(scope.slope("vllm:num_requests_waiting"), _ENGINE), "finished_reason", "waiting"),
-        )
-    )
-    server = " or ".join(
-        (
-            once(scope.rate("nv_inference_request_success"), _MODEL),
-            once(scope.rate("nv_inference_request_failure"), f"{_MODEL}, reason"),
-            _tagged(once(scope.slope("nv_inference_pending_request_count"), _MODEL), "reason", "waiting"),
-        )
-    )
-    return _either(*(f"clamp_min(sum by ({OF_BERTH}) ({each}), 0)" for each in (engine, server)))
+    return _either(engine_arrivals(scope), server_arrivals(scope))
+
+
+def engine_arrivals(scope: Scope) -> str:
+    ended = once(scope.rate("vllm:request_success_total"), f"{_ENGINE}, finished_reason")
+    running = _tagged(once(scope.slope("vllm:num_requests_running"), _ENGINE), "finished_reason", "running")
+    waiting = _tagged(once(scope.slope("vllm:num_requests_waiting"), _ENGINE), "finished_reason", "waiting")
+    return f"clamp_min(sum by ({OF_BERTH}) ({ended} or {running} or {waiting}), 0)"
+
+
+def server_arrivals(scope: Scope) -> str:
+    done = once(scope.rate("nv_inference_request_success"), _MODEL)
+    failed = once(scope.rate("nv_inference_request_failure"), f"{_MODEL}, reason")
+    waiting = _tagged(once(scope.slope("nv_inference_pending_request_count"), _MODEL), "reason", "waiting")
+    return f"clamp_min(sum by ({OF_BERTH}) ({done} or {failed} or {waiting}), 0)"
 
 
 def waiting_requests(scope: Scope) -> str:
     """Requests that wait for their execution. An engine behind Triton takes each at once, so Triton's count says
     nothing of it."""
+    return _either(engine_waiting(scope), server_waiting(scope))
+
+
+def engine_waiting(scope: Scope) -> str:
     of_vllm = once(scope.series("vllm:num_requests_waiting"), _ENGINE)
     of_tensorrt = once(scope.series("nv_trt_llm_request_metrics", request_type="waiting"), _MODEL)
-    engine = f"sum by ({OF_BERTH}) ({of_vllm} or {of_tensorrt})"
-    server = f"sum by ({OF_BERTH}) ({once(scope.series('nv_inference_pending_request_count'), _MODEL)})"
-    return _either(engine, server)
+    return f"sum by ({OF_BERTH}) ({of_vllm} or {of_tensorrt})"
+
+
+def server_waiting(scope: Scope) -> str:
+    return f"sum by ({OF_BERTH}) ({once(scope.series('nv_inference_pending_request_count'), _MODEL)})"
 
 
 def concurrency(scope: Scope) -> str:
     """Requests under way, by Little's law: seconds spent on requests that ended, per second."""
-    engine = once(scope.rate("vllm:e2e_request_latency_seconds_sum"), _ENGINE)
     server = once(scope.rate("nv_inference_request_duration_us"), _MODEL)
-    return _either(f"sum by ({OF_BERTH}) ({engine})", f"sum by ({OF_BERTH}) ({server}) / 1e6")
+    return _either(engine_concurrency(scope), f"sum by ({OF_BERTH}) ({server}) / 1e6")
+
+
+def engine_concurrency(scope: Scope) -> str:
+    return f"sum by ({OF_BERTH}) ({once(scope.rate('vllm:e2e_request_latency_seconds_sum'), _ENGINE)})"
 
 
 # --- utilisation -------------------------------------------------------------------------------------------------
@@ -197,9 +206,15 @@ def _mean(scope: Scope, total: str, count: str) -> str:
 
 
 def queue_seconds(scope: Scope) -> str:
-    engine = _mean(scope, "vllm:request_queue_time_seconds_sum", "vllm:request_queue_time_seconds_count")
-    server = _mean(scope, "nv_inference_queue_duration_us", "nv_inference_request_success")
-    return _either(engine, f"{server} / 1e6")
+    return _either(engine_queue_seconds(scope), server_queue_seconds(scope))
+
+
+def engine_queue_seconds(scope: Scope) -> str:
+    return _mean(scope, "vllm:request_queue_time_seconds_sum", "vllm:request_queue_time_seconds_count")
+
+
+def server_queue_seconds(scope: Scope) -> str:
+    return f"{_mean(scope, 'nv_inference_queue_duration_us', 'nv_inference_request_success')} / 1e6"
 
 
 def mean_batch(scope: Scope) -> str:
@@ -233,7 +248,10 @@ def server_latency(scope: Scope) -> str:
 
 def slowest_replica_latency(scope: Scope) -> str:
     """Seconds, of the slowest replica: percentiles of several pods do not add up. From Triton's summaries."""
-    return f"max by ({OF_WORKLOAD}, quantile) ({scope.series('nv_inference_request_summary_us')}) / 1e6"
+    found = {
+        name: scope.series("nv_inference_request_summary_us", quantile=share) for name, share in PERCENTILES.items()
+    }
+    return " or ".join(_tagged(f"max by ({OF_WORKLOAD}) ({series}) / 1e6", OF, name) for name, series in found.items())
 
 
 def engine_latency(scope: Scope) -> str:

@@ -38,7 +38,7 @@ _SIGNALS: tuple[tuple[str, Callable[[Scope], str], tuple[str, ...]], ...] = (
     ("prompt_tokens", expressions.prompt_tokens, ()),
     ("output_tokens", expressions.output_tokens, ()),
     ("server_latency", expressions.server_latency, (_OF,)),
-    ("slowest_replica_latency", expressions.slowest_replica_latency, ("quantile",)),
+    ("slowest_replica_latency", expressions.slowest_replica_latency, (_OF,)),
     ("engine_latency", expressions.engine_latency, (_OF,)),
     ("ttft", expressions.time_to_first_token, (_OF,)),
     ("tpot", expressions.time_per_output_token, (_OF,)),

@@ -23,9 +23,8 @@ SHOWN_NAMES = 3
 NO_SERIES = "Prometheus has no series of it"
 NOTHING_ENDED = "no request ended within the window"
 TAKEN_AT_ONCE = "the server hands each request to its engine on arrival and does not see it wait"
+CONTRADICTORY = "its percentiles contradict each other"
 NOT_EXPORTED = "the engine does not export it through Triton"
-
-LATENCIES = ("latency", "ttft", "tpot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +158,17 @@ class _Reader:
 
     def _berth(self, name: str, berth: ExpectedBerth) -> BerthSignals:
         seen = self._answered.replicas_seen(self._key, name)
+        slots = (berth.sequences or 0 if self._is_engine else berth.instances) * berth.ready_replicas
         if unseen := self._unseen(name):
             for signal in ("requests_per_second", "utilization", "pending_requests", "concurrency"):
                 self._missing.setdefault(signal, unseen)
-            return BerthSignals(replicas_seen=seen)
+            return BerthSignals(replicas_seen=seen, slots=slots)
         return BerthSignals(
             requests_per_second=self._by_berth("requests_per_second", name),
             utilization=self._busy(name, berth, seen),
             pending_requests=self._pending(name),
             replicas_seen=seen,
+            slots=slots,
         )
 
     # --- sums over berths ------------------------------------------------------------------------------------------
@@ -228,17 +229,17 @@ class _Reader:
         return min(share, 1.0)
 
     def _utilization(self, berths: Mapping[str, BerthSignals]) -> float | None:
-        """Mean over all ready replicas."""
-        total, replicas = 0.0, 0
+        """Of the slots of all ready replicas, the share that is busy."""
+        busy, slots = 0.0, 0
         for name in self._serving:
-            share, ready = berths[name].utilization, self._expected[name].ready_replicas
+            share = berths[name].utilization
             if share is None:
                 return None
-            total, replicas = total + share * ready, replicas + ready
-        if not replicas:
+            busy, slots = busy + share * berths[name].slots, slots + berths[name].slots
+        if not slots:
             self._missing.setdefault("utilization", "no replica is ready")
             return None
-        return total / replicas
+        return busy / slots
 
     # --- means, shares, percentiles of the workload ------------------------------------------------------------------
 
@@ -285,7 +286,7 @@ class _Reader:
                 found |= self._first_response()
         else:
             found |= self._family("latency", "server_latency")
-            if set(found) <= {"latency.mean"}:
+            if set(found) <= {"latency.mean"} and self._missing.get("latency") != CONTRADICTORY:
                 found |= self._slowest()
         return dict(sorted(found.items()))
 
@@ -304,7 +305,7 @@ class _Reader:
     def _ascending(self, family: str, values: dict[str, float]) -> dict[str, float]:
         ordered = [values[name] for name in sorted(values) if not name.endswith(".mean")]
         if ordered != sorted(ordered):
-            self._missing[family] = "its percentiles contradict each other"
+            self._missing[family] = CONTRADICTORY
             return {}
         return values
 
@@ -318,15 +319,9 @@ class _Reader:
         return found
 
     def _slowest(self) -> dict[str, float]:
-        by_name = {"0.5": "p50", "0.9": "p90", "0.95": "p95", "0.99": "p99"}
-        values = {
-            f"latency.{by_name[quantile]}": value
-            for (quantile,) in sorted(self._answered.figures("slowest_replica_latency", self._key))
-            if quantile in by_name
-            and (value := self._answered.number("slowest_replica_latency", self._key, (quantile,))[0]) is not None
-        }
-        if values:
+        found = self._family("latency", "slowest_replica_latency")
+        if self._missing.get("latency") != CONTRADICTORY:
             self._missing.pop("latency", None)
-        elif not self._idle:
-            self._missing.setdefault("latency", "Triton exports neither a histogram nor a summary of it")
-        return self._ascending("latency", values)
+            if not found and not self._idle:
+                self._missing["latency"] = "Triton exports neither a histogram nor a summary of it"
+        return found

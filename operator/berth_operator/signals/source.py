@@ -18,6 +18,8 @@ class BerthSignals:
     pending_requests: float | None = None
     replicas_seen: int = 0
     """Pods with a fresh sample."""
+    slots: int = 0
+    """What the ready replicas compute at once: instances, or sequences of a language engine; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)

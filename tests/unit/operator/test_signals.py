@@ -102,7 +102,7 @@ class TestAClassicWorkload:
 
     def test_takes_the_slowest_replicas_percentiles_where_there_is_no_histogram(self) -> None:
         mean = [({**of_workload(*KEY), "of": "mean"}, 0.02)]
-        slowest = [({**of_workload(*KEY), "quantile": name}, value) for name, value in (("0.5", 0.01), ("0.99", 0.07))]
+        slowest = [({**of_workload(*KEY), "of": name}, value) for name, value in (("p50", 0.01), ("p99", 0.07))]
         found = read(classic(server_latency=mean, slowest_replica_latency=slowest))
         assert found.latency_seconds == {"latency.mean": 0.02, "latency.p50": 0.01, "latency.p99": 0.07}
         assert found.missing == {}
