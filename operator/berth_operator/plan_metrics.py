@@ -16,20 +16,20 @@ class PlanMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, namespace="berthmaster", registry=registry)
-        self._cost = gauge("workload_usd_per_month", "Cost of all berths of a workload.", OF_WORKLOAD)
-        self._budget = gauge("workload_budget_usd_per_month", "The budget in a workload's spec.", OF_WORKLOAD)
-        self._replicas = gauge(
+        self.cost = gauge("workload_usd_per_month", "Cost of all berths of a workload.", OF_WORKLOAD)
+        self.budget = gauge("workload_budget_usd_per_month", "The budget in a workload's spec.", OF_WORKLOAD)
+        self.replicas = gauge(
             "berth_replicas",
             "Replicas of a berth as decided.",
             (*OF_WORKLOAD, "pool", "gpu", "capacity_type", "precision"),
         )
-        self._objective = gauge(
+        self.objective = gauge(
             "workload_objective_seconds", "The most that a spec allows a latency.", (*OF_WORKLOAD, "objective")
         )
-        self._predicted = gauge(
+        self.predicted = gauge(
             "workload_predicted_seconds", "The latency that the model predicts.", (*OF_WORKLOAD, "objective")
         )
-        self._utilization = gauge(
+        self.utilization = gauge(
             "workload_predicted_utilization_ratio",
             "Share of what the replicas sustain inside the objectives that the planned rate takes.",
             OF_WORKLOAD,
@@ -37,7 +37,7 @@ class PlanMetrics:
 
     def show(self, result: Result) -> None:
         for gauge in (
-            self._cost, self._budget, self._replicas, self._objective, self._predicted, self._utilization,
+            self.cost, self.budget, self.replicas, self.objective, self.predicted, self.utilization,
         ):  # fmt: skip
             gauge.clear()
         for key, planned in sorted(result.planned.items()):
@@ -48,18 +48,18 @@ class PlanMetrics:
     def _show(self, namespace: str, name: str, planned: Planned) -> None:
         decision, workload = planned.decision, planned.workload
         if decision.cost is not None:
-            self._cost.labels(namespace, name).set(float(decision.cost.usd_per_month))
+            self.cost.labels(namespace, name).set(float(decision.cost.usd_per_month))
         if workload.budget_usd_per_month is not None:
-            self._budget.labels(namespace, name).set(float(workload.budget_usd_per_month))
+            self.budget.labels(namespace, name).set(float(workload.budget_usd_per_month))
         for berth in decision.berths:
             kind = (berth.pool, berth.gpu, berth.capacity_type.value, berth.precision)
-            self._replicas.labels(namespace, name, *kind).inc(berth.replicas)
+            self.replicas.labels(namespace, name, *kind).inc(berth.replicas)
         predicted = decision.prediction
         if predicted is not None and predicted.utilization is not None:
-            self._utilization.labels(namespace, name).set(predicted.utilization)
+            self.utilization.labels(namespace, name).set(predicted.utilization)
         for asked in workload.latency:
             signal = signal_of(asked)
-            self._objective.labels(namespace, name, signal).set(asked.limit_seconds)
+            self.objective.labels(namespace, name, signal).set(asked.limit_seconds)
             found = None if predicted is None else predicted.metrics.get(asked.metric)
             if isinstance(found, dict) and asked.statistic in found:
-                self._predicted.labels(namespace, name, signal).set(found[asked.statistic])
+                self.predicted.labels(namespace, name, signal).set(found[asked.statistic])

@@ -8,18 +8,14 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-import fleet
 import namespaces
 import onnx_network
 import render_stories
+import rendered_pods
 import sandbox
 import triton_server
-from berth_operator.render import Rendered
 from cluster import LocalCluster
-from render_stories import Story
-
-L4 = fleet.NodeKind("l4", cpu="16", memory="64Gi", gpus=2, labels={"gpu": "l4"})
-H100 = fleet.NodeKind("h100", cpu="64", memory="512Gi", gpus=8, labels={"gpu": "h100"})
+from rendered_pods import apply, claim, on_nodes, wait_ready
 
 
 @pytest.fixture(scope="module")
@@ -29,49 +25,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         triton_server.installed()
     except (sandbox.Unavailable, triton_server.Unavailable) as reason:
         pytest.skip(f"no real pods on this machine: {reason}")
-    with LocalCluster(tmp_path_factory.mktemp("cluster"), [(L4, 1), (H100, 1)]) as local:
+    with LocalCluster(tmp_path_factory.mktemp("cluster"), [(rendered_pods.L4, 1), (rendered_pods.H100, 1)]) as local:
         yield local
-
-
-def on_nodes(story: Story, gpu: str, namespace: str) -> Story:
-    """The story on the release of the real server, with every pool on the nodes of this cluster."""
-    changes = {"node_labels": {"gpu": gpu}, "zones": None, "tolerations": ()}
-    pools = {name: pool.model_copy(update=changes) for name, pool in story.pools.items()}
-    metadata = story.workload.metadata.model_copy(update={"namespace": namespace, "uid": ""})
-    workload = story.workload.model_copy(update={"metadata": metadata})
-    return story.with_platform(**triton_server.PLATFORM).but(pools=pools, workload=workload, has_pod_monitor=False)
-
-
-def apply(cluster: LocalCluster, rendered: Rendered) -> None:
-    for document in rendered.objects:
-        cluster.api.apply_object(document, "berthmaster")
-    for deployment in rendered.deployments:
-        name = deployment["metadata"]["name"]
-        scaled = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": rendered.replicas[name]}}
-        scaled["metadata"] = {"name": name, "namespace": deployment["metadata"]["namespace"]}
-        cluster.api.apply_object(scaled, "berthmaster-autoscaler")
-
-
-def claim(cluster: LocalCluster, namespace: str, name: str) -> None:
-    spec = {"accessModes": ["ReadOnlyMany"], "resources": {"requests": {"storage": "1Gi"}}}
-    path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
-    cluster.api.create(path, {"metadata": {"name": name}, "spec": spec})
-
-
-def wait_ready(cluster: LocalCluster, rendered: Rendered) -> list[dict[str, Any]]:
-    """Until every replica is ready; the running pods."""
-    for deployment in rendered.deployments:
-        name = deployment["metadata"]["name"]
-        path = cluster.api.path_of(deployment)
-        cluster.wait_until(
-            lambda path=path, name=name: (  # type: ignore[misc]
-                cluster.api.get(path).get("status", {}).get("readyReplicas", 0) == rendered.replicas[name]
-            ),
-            timeout_seconds=90,
-            what=f"the replicas of {name}",
-        )
-    namespace = rendered.config["metadata"]["namespace"]
-    return cluster.api.items(f"/api/v1/namespaces/{namespace}/pods")
 
 
 def assert_real(pods: list[dict[str, Any]]) -> None:
