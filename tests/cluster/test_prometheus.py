@@ -235,9 +235,10 @@ def test_rules_record_what_the_operator_reads_and_the_dashboard_shows_it(serving
     with Load(f"{host}:{port}"):
         until("load", lambda: (serving.read(source).workloads[serving.key].requests_per_second or 0) > 10)
         serving.metrics.observe_reading(serving.read(source), 0.1)
-        time.sleep(WINDOW_SECONDS + 3)
-        found = serving.read(source).workloads[serving.key]
         wanted = f'{{workload_namespace="{serving.namespace}", workload="{MODEL}"}}'
+        until("record", lambda: serving.prometheus.query(f"berthmaster:utilization:ratio{wanted}"))
+        time.sleep(WINDOW_SECONDS)
+        found = serving.read(source).workloads[serving.key]
         (recorded,) = serving.prometheus.query(f"berthmaster:utilization:ratio{wanted}")
         (rate,) = serving.prometheus.query(f"berthmaster:requests:rate{wanted}")
         board = json.loads((CHART / "files" / "dashboards" / "berthmaster.json").read_text())
