@@ -51,8 +51,9 @@ bench: ## the benchmarks, a table each; fails at the end where a goal was missed
 		echo "== $$script"; $$bin/python $$script || missed="$$missed $$script"; \
 	done; test -z "$$missed" || { echo "a goal was missed in:$$missed"; exit 1; }
 
-crds: ## generate crds/, the chart's copies and its schema of the settings from the models
-	@bin=$(BIN); $$bin/python -m berth_operator.api.crd --to crds --to helm/berthmaster/files/crds && $$bin/python tests/harness/chart_values.py
+crds: ## generate crds/, the chart's copies, its schema of the settings and its recording rules
+	@bin=$(BIN); $$bin/python -m berth_operator.api.crd --to crds --to helm/berthmaster/files/crds && $$bin/python tests/harness/chart_values.py \
+	&& $$bin/python -m berth_operator.signals.recording_rules --to helm/berthmaster/files/rules/recording.yaml
 
 lint: ## formatting, lint, types, import contracts, the chart
 	@bin=$(BIN); set -e; \

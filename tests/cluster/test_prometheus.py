@@ -1,6 +1,7 @@
 """Real Triton under real load, scraped by a real Prometheus as the documentation says, read as the operator reads."""
 
 import asyncio
+import contextlib
 import dataclasses
 import http.server
 import json
@@ -15,6 +16,7 @@ import pytest
 import tritonclient.grpc as triton
 import yaml
 from prometheus_client import generate_latest
+from tritonclient.utils import InferenceServerException
 
 import cache
 import debian
@@ -114,7 +116,9 @@ class Load:
         given.set_data_from_numpy(np.ones((1, 4), dtype=np.float32))
         with triton.InferenceServerClient(address) as client:
             while not self._stop.wait(0.01):
-                client.infer(MODEL, [given])
+                # A queue's time-out on a busy machine ends a request, which arrived all the same.
+                with contextlib.suppress(InferenceServerException):
+                    client.infer(MODEL, [given])
                 self.count += 1
 
 

@@ -173,6 +173,10 @@ def test_every_yaml_block_is_read_by_what_it_is_for(page: str, block: str, tmp_p
         parse_workload(document, strict=True)
     elif "apiVersion" in document:
         assert document["kind"] in {"ConfigMap", "Kustomization"}, f"{page}: nobody reads this {document['kind']}"
+    elif "scrape_configs" in document:
+        assert page == "docs/how-to/prometheus.md", (
+            f"{page}: no Prometheus reads this"
+        )  # tests/cluster/test_prometheus.py
     elif "sources" in document:
         kind = next(each for each in ("gpus", "models", "prices") if each in document)
         Catalogues.built_in().merged(**{kind: {page: document}})

@@ -23,7 +23,7 @@ ORDINARY: dict[str, Any] = {}
 def settings_file(objects: list[dict[str, Any]], folder: Path) -> Settings:
     """The settings as the operator reads them from the chart's ConfigMap; raises what the operator would say."""
     file = folder / "settings.yaml"
-    file.write_text(one(objects, "ConfigMap")["data"]["settings.yaml"])
+    file.write_text(one(objects, "ConfigMap", "-settings")["data"]["settings.yaml"])
     return Settings.load(file)
 
 
