@@ -177,12 +177,17 @@ class Settings(Record):
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
-    def _window_holds_two_samples(self) -> Self:
+    def _times_fit_the_scrape_interval(self) -> Self:
         window, interval = self.prometheus.window_seconds, self.platform.metrics_interval_seconds
         if window is not None and window < 2 * interval:
             raise ValueError(
                 f"prometheus.windowSeconds must be at least twice platform.metricsIntervalSeconds ({interval}):"
                 " a rate needs two samples"
+            )
+        if self.prometheus.url is not None and self.prometheus.stale_seconds < 2 * interval:
+            raise ValueError(
+                f"prometheus.staleSeconds must be at least twice platform.metricsIntervalSeconds ({interval}):"
+                " every sample would be stale before the next"
             )
         return self
 

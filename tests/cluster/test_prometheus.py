@@ -44,7 +44,7 @@ LOAD_SECONDS = 25.0
 MODEL = "resnet"
 NOT_EXPORTED_HERE = {
     "GPUs active (DCGM)", "Power of the GPUs (DCGM)", "KV cache in use", "Tokens of a request",
-    "Workloads that lack a signal", "Replicas: wanted, decided, seen",
+    "Workloads that lack a signal",
 }  # fmt: skip
 """Panels whose series come from parts that this test does not run, some or all of them."""
 

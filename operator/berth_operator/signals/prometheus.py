@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import requests
-from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
+from prometheus_api_client.prometheus_connect import PrometheusConnect
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
@@ -147,8 +147,8 @@ class Prometheus:
         """Of this thread: connections, and the certificates that they are checked by, are kept."""
         if not hasattr(self._own, "client"):
             never = Retry(total=0, redirect=0, status=0, read=0, connect=0, raise_on_status=False)
-            self._own.session = _Session(self._settings)
-            self._own.client = PrometheusConnect(self._url, retry=never, session=self._own.session)
+            session: Any = _Session(self._settings)
+            self._own.client, self._own.session = PrometheusConnect(self._url, retry=never, session=session), session
         return self._own.client, self._own.session
 
     def _headers(self) -> dict[str, str]:

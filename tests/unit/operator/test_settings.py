@@ -46,6 +46,16 @@ def test_keys_are_those_of_the_chart(tmp_path: Path) -> None:
         ("reconcile: {workers: 0}", "reconcile.workers: Input should be greater than or equal to 1"),
         ("reconcile: {workers: many}", "reconcile.workers: Input should be a valid integer"),
         ("log: {level: loud}", "log.level: Input should be 'debug'"),
+        ("prometheus: {url: prometheus:9090}", "prometheus.url: String should match pattern"),
+        ("prometheus: {url: 'http://user:secret@prometheus:9090'}", "prometheus.url: String should match pattern"),
+        ("prometheus: {url: 'http://prometheus', tokenFile: /t}", "tokenFile needs a url that begins with https"),
+        ("prometheus: {tenant: 'a b'}", "prometheus.tenant: String should match pattern"),
+        ("prometheus: {matchers: {'a=b': c}}", "prometheus.matchers"),
+        ("prometheus: {windowSeconds: 20}", "prometheus.windowSeconds must be at least twice"),
+        (
+            "{prometheus: {url: 'http://p'}, platform: {metricsIntervalSeconds: 40}}",
+            "prometheus.staleSeconds must be at least twice platform.metricsIntervalSeconds (40)",
+        ),
         ("- a list", "must be a mapping"),
         ("a: [", "while parsing"),
     ],
@@ -88,3 +98,9 @@ def test_every_setting_says_what_it_trades() -> None:
             line = next(line for line in source.splitlines() if line.strip().startswith(f"{field}:"))
             after = source[source.index(line) + len(line) :].lstrip()
             assert after.startswith('"""'), field
+
+
+def test_rates_are_taken_over_four_scrapes_unless_stated(tmp_path: Path) -> None:
+    assert load(tmp_path, "").rate_window_seconds == 60
+    assert load(tmp_path, "platform: {metricsIntervalSeconds: 5}").rate_window_seconds == 20
+    assert load(tmp_path, "prometheus: {windowSeconds: 90}").rate_window_seconds == 90
