@@ -4,6 +4,7 @@ Total: a Deployment whose annotations cannot be read is named in a remark and is
 somebody else's, so that nothing is placed on GPUs that they hold.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -150,11 +151,18 @@ def _berth(deployment: Object, remarks: list[Problem]) -> Berth | None:
 
 def berth_of(deployment: Object) -> Berth | None:
     """The berth in the annotation, with the count that ``spec.replicas`` asks for, whoever set it; None for none."""
-    annotation = annotations_of(deployment).get(labels.BERTH, "")
-    replicas = _count(mapping(deployment, "spec").get("replicas"), 1)
+    berth = _stated_berth(annotations_of(deployment).get(labels.BERTH, ""))
+    if berth is None:
+        return None
+    return berth.model_copy(update={"replicas": _count(mapping(deployment, "spec").get("replicas"), 1)})
+
+
+@functools.lru_cache(maxsize=16_384)
+def _stated_berth(annotation: str) -> Berth | None:
+    """Without replicas. Kept, because every reading of signals asks for all of them, and they hardly ever change."""
     try:
         stated = json.loads(annotation, parse_constant=_refuse_constant)
-        berth = Berth.model_validate({**stated, "replicas": replicas} if isinstance(stated, dict) else stated)
+        berth = Berth.model_validate({**stated, "replicas": 0} if isinstance(stated, dict) else stated)
     except (ValueError, RecursionError):
         return None
     return berth if _is_sound(berth) else None

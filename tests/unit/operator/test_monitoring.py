@@ -3,17 +3,27 @@
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
 import cache
 import debian
 import prometheus_server
+import render_stories
+from berth_cost.cases.case import Prediction
+from berth_operator import kinds
 from berth_operator.metrics import Metrics
-from berth_operator.signals import recording_rules
+from berth_operator.mirror import Mirror
+from berth_operator.planner import Planned, Result
+from berth_operator.signals import expressions, recording_rules
+from berth_operator.signals.expected import ExpectedBerth
+from berth_operator.signals.fleet_expectation import FleetExpectation
+from berth_scheduler.decision import Cost
 from chart_stories import one, rendered
 from helm import CHART
 
@@ -176,3 +186,58 @@ def test_the_operator_may_reach_prometheus_where_its_url_says(url: str, ports: l
     stated = egress(prometheusPeers=peers, prometheusPorts=[10902])
     assert stated[-1] == {"ports": [{"protocol": "TCP", "port": 10902}], "to": peers}
     assert len(one(rendered({}), "NetworkPolicy")["spec"]["egress"]) == 2
+
+
+def test_pod_monitors_and_pods_carry_the_labels_that_signals_are_read_by() -> None:
+    made = render_stories.story("vision-resnet").render()
+    (monitor,) = [each for each in made.objects if each["kind"] == "PodMonitor"]
+    kept = {expressions.label_name(key) for key in monitor["spec"]["podTargetLabels"]}
+    assert {expressions.WORKLOAD, expressions.BERTH} <= kept
+    for deployment in made.deployments:
+        pod = deployment["spec"]["template"]["metadata"]["labels"]
+        assert set(monitor["spec"]["podTargetLabels"]) <= set(pod)
+        assert pod["app.kubernetes.io/instance"] == deployment["metadata"]["name"]
+
+
+def test_what_a_plan_decided_of_a_workload_is_exported_and_goes_with_it() -> None:
+    story = render_stories.story("vision-resnet")
+    planned = story.planned.model_copy(update={"budget_usd_per_month": Decimal(2000)})
+    cost = Cost(usd_per_hour=Decimal("1.38"), usd_per_month=Decimal("1007.4"))
+    predicted = Prediction(
+        id="x", feasible=True, evidence="estimated", model_version="1", utilization=0.7,
+        metrics={"latencySeconds": {"p99": 0.031, "mean": 0.012}},
+    )  # fmt: skip
+    decision = story.decision.model_copy(update={"cost": cost, "prediction": predicted, "placed": True})
+    metrics = Metrics()
+
+    def shown() -> set[str]:
+        lines = generate_latest(metrics.registry).decode().splitlines()
+        return {line for line in lines if 'workload="resnet"' in line}
+
+    metrics.show(Result({"vision/resnet": Planned(decision, planned)}, {}))
+    own = 'workload="resnet",workload_namespace="vision"'
+    assert {
+        f"berthmaster_workload_usd_per_month{{{own}}} 1007.4",
+        f"berthmaster_workload_budget_usd_per_month{{{own}}} 2000.0",
+        f"berthmaster_workload_predicted_utilization_ratio{{{own}}} 0.7",
+    } <= shown()
+    (asked,) = [each for each in planned.latency if each.statistic == "p99"]
+    limit = f'berthmaster_workload_objective_seconds{{objective="latency.p99",{own}}} {asked.limit_seconds}'
+    assert limit in shown()
+    assert f'berthmaster_workload_predicted_seconds{{objective="latency.p99",{own}}} 0.031' in shown()
+    replicas = [float(line.rpartition(" ")[2]) for line in shown() if line.startswith("berthmaster_berth_replicas")]
+    assert sum(replicas) == sum(berth.replicas for berth in decision.berths)
+    metrics.show(Result({}, {}))
+    assert shown() == set()
+
+
+def test_the_fleet_is_expected_to_be_what_its_deployments_say() -> None:
+    (first, *_) = render_stories.story("chat-llama8b").render().deployments
+    mirror = Mirror(kinds.DEPLOYMENT)
+    seen = {**first, "metadata": {**first["metadata"], "uid": "u1", "resourceVersion": "1"}}
+    mirror.see({**seen, "status": {"readyReplicas": 2}})
+    expectation = FleetExpectation({kinds.DEPLOYMENT: mirror}, {"chat/llama8b": "vllm"}.get)
+    berth = render_stories.story("chat-llama8b").decision.berths[0]
+    sequences = berth.maximum_batch_size * berth.instances_per_gpu
+    assert expectation(("chat", "llama8b")) == {first["metadata"]["name"]: ExpectedBerth(2, 1, sequences)}
+    assert expectation(("chat", "other")) == {}
