@@ -116,7 +116,8 @@ def engine_arrivals(scope: Scope) -> str:
     ended = once(scope.rate("vllm:request_success_total"), f"{_ENGINE}, finished_reason")
     running = _tagged(once(scope.slope("vllm:num_requests_running"), _ENGINE), "finished_reason", "running")
     waiting = _tagged(once(scope.slope("vllm:num_requests_waiting"), _ENGINE), "finished_reason", "waiting")
-    return f"clamp_min(sum by ({OF_BERTH}) ({ended} or {running} or {waiting}), 0)"
+    # Gauges alone, without what ended, would show the change of a load in place of the load.
+    return f"clamp_min(sum by ({OF_BERTH}) ({ended} or {running} or {waiting}), 0) and sum by ({OF_BERTH}) ({ended})"
 
 
 def server_arrivals(scope: Scope) -> str:

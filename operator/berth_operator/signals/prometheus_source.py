@@ -1,5 +1,6 @@
 """Signals of all workloads out of Prometheus: a fixed number of queries, whatever the size of the fleet."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from berth_operator.signals.queries import CLOCK, UNLABELLED, queries
 from berth_operator.signals.reading import Answered, read_workload
 from berth_operator.signals.self_check import SelfCheck
 from berth_operator.signals.source import Reading, WorkloadKey, WorkloadSignals
-from berth_operator.signals.table import Table, number, table, time_of
+from berth_operator.signals.table import MOST_SECONDS_APART, Table, number, table, time_of
 
 Expect = Callable[[WorkloadKey], Mapping[str, ExpectedBerth]]
 """The berths of a workload by the names of their Deployments; empty where nobody knows."""
@@ -39,6 +40,8 @@ class PrometheusSource:
         scope = Scope(f"{settings.rate_window_seconds}s", own.stale_seconds, dict(own.matchers))
         self._queries = queries(scope)
         self._short_since: dict[tuple[WorkloadKey, str], float] = {}
+        self._last = (math.inf, -math.inf)
+        """Our time and the server's at the last reading."""
 
     async def read(self, workloads: Iterable[WorkloadKey], at_seconds: float) -> Reading:
         """Never raises for what the other side does. ``at_seconds`` is our time; evaluated is at the server's."""
@@ -59,9 +62,13 @@ class PrometheusSource:
         if now is None:
             reason = clock.failures.get("clock", "the answer holds no time: is it Prometheus' HTTP API?")
             return Reading(at_seconds, problem=f"prometheus.url: {reason}", queries=1)
-        asked = [(each.name, each.promql, partial(self._table, each.labels, wanted)) for each in self._queries]
+        if self._stands_still(at_seconds, now):
+            return Reading(
+                at_seconds, problem="prometheus.url: its time stands still: are old answers cached?", queries=1
+            )
+        asked = [(each.name, each.promql, partial(self._table, each.labels, wanted, now)) for each in self._queries]
         answers = await self._prometheus.ask(asked, at_seconds=now, seconds=self._settings.deadline_seconds)
-        answered = Answered(now, answers.results, answers.failures)
+        answered = Answered(now, answers.results, answers.failures, self._settings.stale_seconds)
         if len(answers.failures) == len(self._queries):
             reason = next(iter(answers.failures.values()))
             return Reading(at_seconds, problem=f"every query failed: {reason}", queries=len(asked) + 1)
@@ -73,11 +80,18 @@ class PrometheusSource:
     def close(self) -> None:
         self._prometheus.close()
 
-    def _table(self, labels: Sequence[str], wanted: Collection[WorkloadKey], series: Sequence[Any]) -> Table:
+    def _stands_still(self, at_seconds: float, now: float) -> bool:
+        """Whether our clock went on since the last reading and the server's did not."""
+        (last_at, last_now), self._last = self._last, (at_seconds, now)
+        return at_seconds >= last_at + MOST_SECONDS_APART and now <= last_now
+
+    def _table(
+        self, labels: Sequence[str], wanted: Collection[WorkloadKey], now: float, series: Sequence[Any]
+    ) -> Table:
         most = self._settings.maximum_series
         if len(series) > most:
             raise Unanswered(f"{len(series)} series, and prometheus.maximumSeries allows {most}")
-        return table(series, labels, wanted)
+        return table(series, labels, wanted, now)
 
     def _signals(
         self, answered: Answered, expected: Mapping[WorkloadKey, Mapping[str, ExpectedBerth]], at_seconds: float

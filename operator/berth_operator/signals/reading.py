@@ -34,6 +34,7 @@ class Answered:
     clock_seconds: float
     tables: Mapping[str, Table]
     failures: Mapping[str, str] = field(default_factory=dict)
+    stale_seconds: float = 60.0
 
     def replicas_seen(self, key: WorkloadKey, berth: str) -> int:
         seen = self.figures("replicas_seen", key).get((berth,), 0.0)
@@ -50,8 +51,8 @@ class Answered:
         value = self.figures(name, key).get(labels)
         if value is None:
             return None, NO_SERIES
-        if (key, labels) in self.tables[name].doubled:
-            return None, "several series have the same labels"
+        if flaw := self.tables[name].flaws.get((key, labels)):
+            return None, flaw
         if math.isnan(value):
             return None, NOTHING_ENDED
         if not math.isfinite(value) or value < 0:
@@ -137,17 +138,24 @@ class _Reader:
         for query in ("replicas_seen", "newest_sample"):
             if query in answered.failures:
                 return f"the query failed: {answered.failures[query]}"
-        newest = answered.figures("newest_sample", self._key).get((name,), math.nan)
-        if newest > answered.clock_seconds + MOST_SECONDS_AHEAD:
-            return f"samples of {name} are {newest - answered.clock_seconds:.0f} s ahead of Prometheus' own clock"
         seen = answered.replicas_seen(self._key, name)
+        if ready or seen:
+            newest = answered.figures("newest_sample", self._key).get((name,), math.nan)
+            if untimely := self._untimely(answered.clock_seconds - newest):
+                return f"the newest sample of {name} is {untimely}"
+            if seen and not math.isfinite(newest):
+                return f"the newest sample of {name} is of an unknown age"
         if ready and not seen:
-            if math.isfinite(newest):
-                return f"the newest sample of {name} is {answered.clock_seconds - newest:.0f} s old"
             return f"none of {ready} ready pods of {name} is scraped{self._strangers()}"
         if name in self._short:
             return f"{seen} of {ready} ready pods of {name} are scraped, for {self._short[name]:.0f} s now"
         return ""
+
+    def _untimely(self, age_seconds: float) -> str:
+        """What is wrong with the age of a sample; that of none at all is said otherwise."""
+        if age_seconds < -MOST_SECONDS_AHEAD:
+            return f"{-age_seconds:.0f} s ahead of Prometheus' own clock"
+        return f"{age_seconds:.0f} s old" if age_seconds > self._answered.stale_seconds + 1 else ""
 
     def _strangers(self) -> str:
         found = [name for (name,) in self._answered.figures("replicas_seen", self._key) if name not in self._expected]

@@ -17,19 +17,23 @@ LONGEST_LABEL = 253
 LONGEST_NUMBER = 40
 """Characters; Go writes a double in 24 at most."""
 NO_FIGURES: Figures = {}
+MOST_SECONDS_APART = 5.0
+"""Between the time that was asked for and that of the answer: an instant query is answered for its very time, and an
+old answer out of a cache is not."""
 
 
 @dataclass(slots=True)
 class Table:
-    """``malformed``: series that are none. ``doubled``: which came more than once."""
+    """``malformed``: how many series are none."""
 
     figures: dict[WorkloadKey, dict[Labels, float]] = field(default_factory=dict)
-    doubled: set[tuple[WorkloadKey, Labels]] = field(default_factory=set)
+    flaws: dict[tuple[WorkloadKey, Labels], str] = field(default_factory=dict)
+    """Why a number is not to be believed, where it is not for what it is."""
     malformed: int = 0
 
 
-def table(series: Sequence[Any], labels: Sequence[str], wanted: Collection[WorkloadKey]) -> Table:
-    """Of the result of an instant query; total. Workloads that are not ``wanted`` cost nothing."""
+def table(series: Sequence[Any], labels: Sequence[str], wanted: Collection[WorkloadKey], at_seconds: float) -> Table:
+    """Of an answer for the time ``at_seconds``; total. Workloads that are not ``wanted`` cost nothing."""
     found = Table()
     for one in series:
         metric = one.get("metric") if isinstance(one, dict) else None
@@ -49,11 +53,19 @@ def table(series: Sequence[Any], labels: Sequence[str], wanted: Collection[Workl
             found.malformed += 1
             continue
         figures = found.figures.setdefault(key, {})
+        if not _is_of(one["value"], at_seconds):
+            found.flaws[key, told_apart] = "the answer is for another time than was asked for"
+            value = math.nan
         if told_apart in figures:
-            found.doubled.add((key, told_apart))
+            found.flaws[key, told_apart] = "several series have the same labels"
             value = math.nan
         figures[told_apart] = value
     return found
+
+
+def _is_of(sample: Sequence[Any], at_seconds: float) -> bool:
+    time = sample[0]
+    return isinstance(time, int | float) and abs(time - at_seconds) <= MOST_SECONDS_APART
 
 
 def number(sample: object) -> float | None:
@@ -72,5 +84,8 @@ def time_of(series: Sequence[Any]) -> float | None:
     """Of the answer to the query for the server's clock, Unix seconds."""
     if len(series) != 1 or not isinstance(series[0], dict):
         return None
-    clock = number(series[0].get("value"))
-    return clock if clock is not None and math.isfinite(clock) and clock > 0 else None
+    sample = series[0].get("value")
+    clock = number(sample)
+    if clock is None or not math.isfinite(clock) or clock <= 0 or not _is_of(sample, clock):
+        return None
+    return clock

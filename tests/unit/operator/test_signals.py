@@ -77,7 +77,7 @@ def answered(series: Mapping[str, Iterable[Series]], **failures: str) -> Answere
     for query in queries(Scope()):
         if query.name not in failures:
             raw = [{"metric": dict(labels), "value": [NOW, str(value)]} for labels, value in series.get(query.name, ())]
-            tables[query.name] = table(raw, query.labels, {KEY})
+            tables[query.name] = table(raw, query.labels, {KEY}, NOW)
     return Answered(NOW, tables, failures)
 
 
@@ -239,6 +239,21 @@ class TestWhatIsNotTrusted:
         assert found.utilization is None
         assert "9.00 instances are busy and only 6 are there" in found.missing["utilization"]
 
+    def test_an_answer_for_another_time_is_stale(self) -> None:
+        labels = {**of_berth(*KEY, BERTH), "of": "server"}
+        whole = answered(classic())
+        old = table([{"metric": labels, "value": [NOW - 600, "120"]}], (expressions.BERTH, "of"), {KEY}, NOW)
+        mixed = Answered(NOW, {**whole.tables, "requests_per_second": old})
+        found = read_workload(KEY, mixed, CLASSIC, at_seconds=NOW)
+        assert found.requests_per_second is None
+        assert "for another time" in found.missing["requests_per_second"]
+
+    @pytest.mark.parametrize("newest", [[], [(of_berth(*KEY, BERTH), "NaN")], [(of_berth(*KEY, BERTH), NOW - 900)]])
+    def test_pods_are_not_seen_whose_samples_are_old_or_of_an_unknown_age(self, newest: list[Series]) -> None:
+        found = read(classic(newest_sample=newest))
+        assert found.requests_per_second is None
+        assert f"the newest sample of {BERTH} is " in found.missing["requests_per_second"]
+
     def test_a_little_more_is_the_rates_extrapolation(self) -> None:
         assert read(classic(busy_instances=[(of_berth(*KEY, BERTH), 6.3)])).utilization == 1.0
 
@@ -279,7 +294,7 @@ class TestWhatIsNotTrusted:
     @settings(max_examples=300, deadline=None)
     def test_nothing_that_comes_raises_and_every_number_is_one(self, answers: dict[str, list[Any]], llm: bool) -> None:
         labels = {query.name: query.labels for query in queries(Scope())}
-        tables = {name: table(series, labels[name], {KEY}) for name, series in answers.items()}
+        tables = {name: table(series, labels[name], {KEY}, NOW) for name, series in answers.items()}
         found = read_workload(KEY, Answered(NOW, tables), ENGINE if llm else CLASSIC, at_seconds=NOW)
         for name in ("requests_per_second", "utilization", "pending_requests", "queue_seconds", "kv_cache_share"):
             value = getattr(found, name)
@@ -407,6 +422,14 @@ class TestPrometheus:
         found = ask(gone, settings)
         assert "Connection refused" in found.problem
 
+    def test_whose_time_stands_still_answers_out_of_a_cache(self, fake: FakePrometheus) -> None:
+        source = PrometheusSource(fake.settings(), lambda key: CLASSIC)
+        readings = [asyncio.run(source.read([KEY], at)) for at in (100.0, 110.0)]
+        fake.clock = lambda: NOW + 20
+        readings.append(asyncio.run(source.read([KEY], 120.0)))
+        assert [bool(reading.problem) for reading in readings] == [False, True, False]
+        assert "stands still" in readings[1].problem
+
     def test_recovers_by_itself(self, fake: FakePrometheus) -> None:
         source = PrometheusSource(fake.settings(), lambda key: CLASSIC)
         fake.reply = lambda name: Reply(b"", status=503)
@@ -445,6 +468,7 @@ class TestPrometheus:
         source = PrometheusSource(fake.settings(graceSeconds=30), lambda key: CLASSIC)
 
         def rate(at_seconds: float) -> float | None:
+            fake.clock = lambda: NOW + at_seconds - 100
             return asyncio.run(source.read([KEY], at_seconds)).workloads[KEY].requests_per_second
 
         assert [rate(at) for at in (100.0, 130.0, 131.0)] == [120.0, 120.0, None]
