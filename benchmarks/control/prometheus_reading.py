@@ -20,6 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "harness"))
 
+import structlog
+
 from berth_operator.settings import Settings
 from berth_operator.signals.expected import ExpectedBerth
 from berth_operator.signals.prometheus_source import PrometheusSource
@@ -123,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workloads", type=int, nargs="+", default=[1000, 5000])
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args(arguments)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     print(f"{'workloads':>9}  {'CPU s':>6}  {'wall s':>6}  {'queries':>7}  {'largest MB':>10}  {'resident MB':>11}")
     missed = False
     for workloads in options.workloads:

@@ -63,8 +63,8 @@ def table(series: Sequence[Any], labels: Sequence[str], wanted: Collection[Workl
     return found
 
 
-def _is_of(sample: Sequence[Any], at_seconds: float) -> bool:
-    time = sample[0]
+def _is_of(sample: object, at_seconds: float) -> bool:
+    time = sample[0] if isinstance(sample, list) and sample else None
     return isinstance(time, int | float) and abs(time - at_seconds) <= MOST_SECONDS_APART
 
 
