@@ -32,6 +32,7 @@ from berth_operator.api.v1alpha1 import (
     WorkloadCost,
     WorkloadSummary,
 )
+from berth_operator.autoscaling.view import View
 from berth_operator.labels import REVISION, WORKLOAD
 from berth_operator.rollout import Phase, Running
 from berth_operator.saving_report import saving_statuses
@@ -53,6 +54,21 @@ class Obstacle:
 
     reason: Reason
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How the replicas follow demand. ``measures``: something measures it; ``view``: what came of that, None while
+    nobody has looked, so that what was said before stays."""
+
+    mode: str = "Managed"
+    desired: int | None = None
+    """Of mode External: spec.replicas.desired."""
+    measures: bool = False
+    view: View | None = None
+
+
+STATED_RATE = Following()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +99,17 @@ class Progress:
 
 
 def workload_status(
-    workload: Workload, decision: Decision, progress: Progress, previous: Mapping[str, Any], now: datetime
+    workload: Workload,
+    decision: Decision,
+    progress: Progress,
+    previous: Mapping[str, Any],
+    now: datetime,
+    following: Following = STATED_RATE,
 ) -> dict[str, Any]:
     """The status of ``workload`` as JSON; equal to ``previous`` where nothing changed that is worth a write."""
     conditions = merge(
         read_conditions(previous),
-        with_summary(_findings(workload, decision, progress), _rollout(decision, progress)),
+        with_summary(_findings(workload, decision, progress, following), _rollout(decision, progress)),
         always=WORKLOAD_CONDITIONS,
         generation=workload.generation,
         now=now,
@@ -103,9 +124,12 @@ def workload_status(
         summary=_summary(decision),
         berths=tuple(_berth(berth, count) for berth, count in zip(decision.berths, ready, strict=False)),
         replicas=asked,
+        desired_replicas=None if following.view is None else following.view.desired,
         ready_replicas=sum(ready),
         selector=_selector(workload, progress.serving),
         predicted=None if decision.prediction is None else _predicted(decision.prediction, workload, asked),
+        observed=None if following.view is None else following.view.observed,
+        learned=None if following.view is None else following.view.learned(progress.revision),
         cost=_cost(decision),
         savings=saving_statuses(decision),
         alternatives=tuple(_alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
@@ -113,10 +137,22 @@ def workload_status(
         serving_revision=progress.serving,
         decision_hash=decision.decision_hash,
     )
-    return as_json(status)
+    said = as_json(status)
+    return said if not following.measures or following.view is not None else _carried_over(said, previous)
 
 
-def _findings(workload: Workload, decision: Decision, progress: Progress) -> tuple[Finding, ...]:
+def _carried_over(status: dict[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """With what measurements said before: the first look of a new leader comes before its first reading."""
+    kept = {name: previous[name] for name in ("desiredReplicas", "observed") if name in previous}
+    learned = previous.get("learned")
+    if isinstance(learned, Mapping) and learned.get("revision") == status.get("revision"):
+        kept["learned"] = learned
+    return status | kept
+
+
+def _findings(
+    workload: Workload, decision: Decision, progress: Progress, following: Following
+) -> tuple[Finding, ...]:
     if workload.problem is not None:
         reason = word(workload.problem.reason, Reason.INVALID_SPEC)
         accepted = Finding(ConditionType.ACCEPTED, "False", reason, workload.problem.message)
@@ -126,15 +162,24 @@ def _findings(workload: Workload, decision: Decision, progress: Progress) -> tup
         otherwise = Reason.PLACED if decision.placed else Reason.NO_FEASIBLE_CANDIDATE
         reason = word(decision.reason, otherwise)
         placed = Finding(ConditionType.PLACED, "True" if decision.placed else "False", reason, decision.message)
-    slo = Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing measures the objectives")
     return (
         accepted,
         placed,
         _available(progress),
-        slo,
-        _autoscaling(decision, progress),
         _budget(workload, decision, progress),
+        *_measured(following),
+        *_autoscaling(decision, progress, following),
     )
+
+
+def _measured(following: Following) -> tuple[Finding, ...]:
+    """Of the objectives; nothing where what was said before stays."""
+    view = following.view
+    if view is not None:
+        return (view.slo, *([] if view.mispredicted is None else [view.mispredicted]))
+    if following.measures:
+        return ()
+    return (Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing measures the objectives"),)
 
 
 def _available(progress: Progress) -> Finding:
@@ -145,7 +190,27 @@ def _available(progress: Progress) -> Finding:
     return Finding(ConditionType.AVAILABLE, "True", Reason.REPLICAS_READY, message)
 
 
-def _autoscaling(decision: Decision, progress: Progress) -> Finding:
+def _autoscaling(decision: Decision, progress: Progress, following: Following) -> tuple[Finding, ...]:
+    """Nothing where what was said before stays."""
+    taken = _taken_over(decision, progress)
+    if taken is not None:
+        return (taken,)
+    kind = ConditionType.AUTOSCALING
+    if not decision.placed and not progress.deployments:
+        return (Finding(kind, "Unknown", Reason.PENDING, "nothing is deployed"),)
+    if following.mode == "External":
+        message = f"the replicas follow spec.replicas.desired: {following.desired}"
+        return (Finding(kind, "True", Reason.EXTERNAL, message),)
+    if following.mode == "Disabled":
+        return (Finding(kind, "True", Reason.DISABLED, "the replicas are what the stated rate needs"),)
+    if following.view is not None:
+        return (following.view.autoscaling,)
+    if following.measures:
+        return ()
+    return (Finding(kind, "True", Reason.MANAGED, "the replica counts are the decision's"),)
+
+
+def _taken_over(decision: Decision, progress: Progress) -> Finding | None:
     wanted = {name: berth.replicas for name, berth in zip(progress.names, decision.berths, strict=False)}
     taken = [each for each in progress.deployments if each.name in wanted and each.taken(wanted[each.name])]
     if taken:
@@ -155,9 +220,7 @@ def _autoscaling(decision: Decision, progress: Progress) -> Finding:
             "left alone until handed back, see docs/how-to/replicas.md"
         )
         return Finding(ConditionType.AUTOSCALING, "False", Reason.REPLICAS_OWNED_BY_OTHER, message)
-    if decision.placed or progress.deployments:
-        return Finding(ConditionType.AUTOSCALING, "True", Reason.MANAGED, "the replica counts are the decision's")
-    return Finding(ConditionType.AUTOSCALING, "Unknown", Reason.PENDING, "nothing is deployed")
+    return None
 
 
 def _budget(workload: Workload, decision: Decision, progress: Progress) -> Finding:
@@ -301,11 +364,12 @@ def _predicted(prediction: Prediction, workload: Workload, replicas: int) -> Pre
     """The prediction is of one replica under its share of the traffic; throughput is told of all of them together."""
     latency = _latency(prediction, "latencySeconds") or _latency(prediction, "endToEndSeconds")
     used = prediction.utilization
+    rate = decision.requests_per_second or workload.traffic.requests_per_second
     return Predicted(
         latency=latency,
         time_to_first_token=_latency(prediction, "timeToFirstTokenSeconds"),
         time_per_output_token=_latency(prediction, "timePerOutputTokenSeconds"),
-        requests_per_second=_estimate(workload.traffic.requests_per_second / used, None) if used else None,
+        requests_per_second=_estimate(rate / used, None) if used else None,
         output_tokens_per_second=_scalar(prediction, "outputTokensPerSecond", replicas),
         utilization_percent=None if used is None else min(100, round(used * 100)),
         evidence=prediction.evidence,
