@@ -53,6 +53,7 @@ def workload_of(
     volumes: Volumes,
     running: RunningWorkload = NOTHING_RUNS,
     config_maps: ConfigMaps = NO_CONFIG_MAPS,
+    *,
     scaling: Scaling | None = None,
 ) -> Workload | None:
     """The workload of an object; None for one without a name or on its way out, which nothing is planned for.

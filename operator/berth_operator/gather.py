@@ -57,7 +57,7 @@ def _workloads(world: World, catalogues: Catalogues, running: dict[str, RunningW
             volumes,
             running.get(key, NOTHING_RUNS),
             config_maps,
-            stored_scaling(things[key]) if world.scalings is None else world.scalings.get(key),
+            scaling=stored_scaling(things[key]) if world.scalings is None else world.scalings.get(key),
         )
         for key in sorted(things)
     )

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from berth_operator import kinds
+from berth_operator.autoscaling.fleet_autoscaler import FleetAutoscaler
 from berth_operator.catalogues import Catalogues
 from berth_operator.config_map_watch import ConfigMapWatch
 from berth_operator.credentials import Credentials
@@ -27,6 +28,7 @@ from berth_operator.projection import has_gpus
 from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
 from berth_operator.routing import POOL_PREFIX, key_of, meaning
 from berth_operator.settings import Settings
+from berth_operator.signals.source import SignalSource
 from berth_operator.watch import Edge
 from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
 from berth_operator.world import World
@@ -43,7 +45,7 @@ STOP_SECONDS = 5.0
 
 
 class Leader:
-    """``instance`` names this process in Events."""
+    """``instance`` names this process in Events; ``signals`` measures demand, None where nothing does."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Leader:
         catalogues: Catalogues,
         metrics: Metrics,
         instance: str,
+        signals: SignalSource | None = None,
     ) -> None:
         self._kube = kube
         self._credentials = credentials
@@ -87,6 +90,16 @@ class Leader:
         )
         clock = asyncio.get_running_loop().time
         self._recorder = Recorder(kube, instance=instance, clock=clock, now=utc_now, dropped=metrics.events_dropped.inc)
+        self._autoscaler: FleetAutoscaler | None = None
+        if signals is not None:
+            self._autoscaler = FleetAutoscaler(
+                signals,
+                self._mirrors,
+                lambda: self._planner.newest,
+                changed=self._measured,
+                observe=metrics.observe_tick,
+                tick_seconds=settings.autoscaling.tick_seconds,
+            )
         self._reconciler = Reconciler(
             kube,
             self._mirrors,
@@ -96,6 +109,7 @@ class Leader:
             clock=clock,
             now=utc_now,
             has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
+            views=None if self._autoscaler is None else self._autoscaler.view,
         )
 
     async def run(self) -> None:
@@ -115,6 +129,7 @@ class Leader:
             self._recorder.run(),
             self._relist(),
             resync(self._queue, self._keys, settings.resync_seconds),
+            *([] if self._autoscaler is None else [self._follow_demand(self._autoscaler)]),
             *(self._work() for _ in range(settings.workers)),
         ]
         tasks = [asyncio.create_task(each) for each in everlasting]
@@ -222,7 +237,13 @@ class Leader:
             claims=things[kinds.CLAIM],
             volumes=things[kinds.VOLUME],
             config_maps=self._config_maps.things(),
+            scalings={} if self._autoscaler is None else self._autoscaler.scalings(),
         )
+
+    async def _follow_demand(self, autoscaler: FleetAutoscaler) -> None:
+        """From the first plan on; never returns."""
+        await self._planner.attempted.wait()
+        await autoscaler.run()
 
     def _keys(self) -> list[str]:
         return [key_of(entry) for kind in (kinds.WORKLOAD, kinds.POOL) for entry in self._mirrors[kind]]
@@ -258,6 +279,13 @@ class Leader:
             self._queue.add(key, Cause.PLAN)
         for name in sorted(pools):
             self._queue.add(POOL_PREFIX + name, Cause.PLAN)
+
+    def _measured(self, news: set[str], wanted: bool) -> None:
+        """Measurements have something new to say, or want counts that the plan does not have."""
+        for key in sorted(news):
+            self._queue.add(key, Cause.SIGNALS)
+        if wanted:
+            self._planner.mark(asked=True)
 
     def _is_answered(self, key: str) -> bool:
         """Whether the workload's status is about its newest spec."""

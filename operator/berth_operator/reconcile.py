@@ -254,7 +254,12 @@ class Reconciler:
             return Outcome("gone", generation, made.writes)
         previous = owner.thing["status"]
         status = report.workload_status(
-            planned.workload, planned.decision, made.progress, previous, self._now(), self._following(key, owner)
+            planned.workload,
+            planned.decision,
+            made.progress,
+            previous,
+            self._now(),
+            following=self._following(key, owner),
         )
         writes, error = made.writes, made.error
         try:

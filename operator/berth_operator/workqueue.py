@@ -19,6 +19,8 @@ class Cause(StrEnum):
     """An object of the workload changed in the cluster."""
     PLAN = "plan"
     """The newest plan says something else about the workload, or about its newest spec."""
+    SIGNALS = "signals"
+    """What is measured of the workload says something new."""
     RETRY = "retry"
     """An attempt failed."""
     TIMER = "timer"

@@ -53,7 +53,8 @@ class World:
             field = FIELD_BY_KIND.get(group_and_kind(thing))
             if field is not None:
                 fields.setdefault(field, []).append(thing)
-        world = cls(**{field: tuple(things) for field, things in fields.items()})
+        known: dict[str, Any] = {field: tuple(things) for field, things in fields.items()}
+        world = cls(**known)
         return world if claims_known or world.claims else replace(world, claims=None)
 
 

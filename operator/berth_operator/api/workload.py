@@ -247,11 +247,11 @@ class Autoscaling(Part):
     """Who says how many replicas there are while demand moves."""
 
     mode: Literal["Managed", "External", "Disabled"] = "Managed"
-    """Managed: the operator follows what Prometheus measures, where it is told of one; else the stated rate. External: an
-    HPA, KEDA or a person, through replicas.desired. Disabled: always what traffic.requestsPerSecond needs."""
+    """Managed: the operator follows what Prometheus measures, where it is told of one; else the stated rate. External:
+    an HPA, KEDA or a person, through replicas.desired. Disabled: always what traffic.requestsPerSecond needs."""
     target_utilization_percent: Annotated[int, Field(strict=True, ge=10, le=100)] = 75
-    """Managed: arrivals over what the replicas sustain inside the objectives. Lower keeps more in hand and costs more; at
-    100 the objectives just hold."""
+    """Managed: arrivals over what the replicas sustain inside the objectives. Lower keeps more in hand and costs more;
+    at 100 the objectives just hold."""
     scale_down_stabilization_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 300
     """Managed: replicas go only when none of them was wanted for so long."""
 

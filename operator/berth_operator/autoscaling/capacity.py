@@ -53,10 +53,15 @@ class ReplicaCapacity:
         """Capacity at these lengths over that at the planned ones."""
         traffic = self._planned.workload.traffic
         given, made = traffic.input_tokens, traffic.output_tokens
-        if given is None or made is None or not _usable(prompt_tokens) or not _usable(output_tokens):
+        if given is None or made is None or prompt_tokens is None or output_tokens is None:
+            return 1.0
+        if not (_usable(prompt_tokens) and _usable(output_tokens)):
             return 1.0
         step = math.log1p(LENGTH_STEP)
-        place = (round(math.log((prompt_tokens or 1) / given.mean) / step), round(math.log((output_tokens or 1) / made.mean) / step))
+        place = (
+            round(math.log(prompt_tokens / given.mean) / step),
+            round(math.log(output_tokens / made.mean) / step),
+        )
         if place == (0, 0):
             return 1.0
         if place not in self._shares:
@@ -79,5 +84,5 @@ class ReplicaCapacity:
         return significant_number(float(rate[0] / planned)) if planned > 0 and rate[0] > 0 else 1.0
 
 
-def _usable(tokens: float | None) -> bool:
-    return tokens is not None and math.isfinite(tokens) and tokens >= 1
+def _usable(tokens: float) -> bool:
+    return math.isfinite(tokens) and tokens >= 1

@@ -25,7 +25,7 @@ from berth_scheduler.control.replica_control import (
     control,
 )
 from berth_scheduler.incumbent import configuration
-from berth_scheduler.snapshot import Berth, CapacityType, SpotPolicy
+from berth_scheduler.snapshot import Berth, CapacityType, Scaling, SpotPolicy
 
 SAID_AFTER_SECONDS = 60.0
 """What holds the replicas for less is no news: pods that start have no signals, and room for more is planned first."""
@@ -108,11 +108,11 @@ class ControlledWorkload:
         self._slo = Patient(kept.slo or NOT_MEASURED)
         self._mispredicted: Finding | None = None
 
-    @property
-    def requests_per_second(self) -> float | None:
-        """The rate that the status shows: it stands still while nothing noticeable happens."""
+    def scaling(self) -> Scaling:
+        """For the next plan. The rate is the one that the status shows: it stands still while nothing noticeable
+        happens."""
         shown = None if self._observed is None else self._observed.requests_per_second
-        return float(shown) if shown else None
+        return Scaling(replicas=self.desired, requests_per_second=float(shown) if shown else None)
 
     @property
     def _decided(self) -> tuple[Berth, ...]:
@@ -204,7 +204,8 @@ class ControlledWorkload:
     def _view(self, look: Look, answer: Control) -> View:
         held = answer.reason in HELD
         finding = self._finding(look, answer)
-        patience = 0.0 if finding is FOLLOWS and self._autoscaling.said.reason != Reason.AT_MAXIMUM else SAID_AFTER_SECONDS
+        at_once = finding is FOLLOWS and self._autoscaling.said.reason != Reason.AT_MAXIMUM
+        patience = 0.0 if at_once else SAID_AFTER_SECONDS
         said = self._autoscaling.hear(finding, look.at_seconds, patience)
         found = judged(look.planned.workload, None if held or not look.serving else self.smoothed)
         slo = self._slo.hear(found, look.at_seconds, patience_seconds(found, self._slo.said))
@@ -275,21 +276,19 @@ def _supply(look: Look, berths: Sequence[Berth]) -> tuple[BerthSupply, ...]:
 
 def _share(supply: Sequence[BerthSupply], policy: SpotPolicy) -> SpotPolicy:
     """The policy; where all of the decided berths are spot, the plan has judged that they may be."""
-    return policy if any(not berth.spot for berth in supply) else SpotPolicy(maximum_share_percent=100, on_demand_base=0)
+    return (
+        policy if any(not berth.spot for berth in supply) else SpotPolicy(maximum_share_percent=100, on_demand_base=0)
+    )
 
 
 def _band(planned: Planned) -> tuple[float, float]:
-    """The widest relative band of the predicted latencies, low and high edge over the value."""
+    """The widest relative band of the predicted mean latencies, low and high edge over the value: how long a request
+    takes is what a replica's capacity is predicted from."""
     prediction = planned.decision.prediction
     low, high = 1 - SMALLEST_BAND, 1 + SMALLEST_BAND
-    if prediction is None:
-        return low, high
-    for metric, bands in prediction.band.items():
-        points = prediction.metrics.get(metric)
-        if not isinstance(points, Mapping) or not isinstance(bands, Mapping):
-            continue
-        for statistic, (least, most) in bands.items():
-            point = points.get(statistic)
-            if point:
-                low, high = min(low, least / point), max(high, most / point)
+    for metric, bands in ({} if prediction is None else prediction.band).items():
+        points = prediction.metrics.get(metric) if prediction is not None else None
+        if isinstance(points, Mapping) and isinstance(bands, Mapping) and points.get("mean") and "mean" in bands:
+            least, most = bands["mean"]
+            low, high = min(low, least / points["mean"]), max(high, most / points["mean"])
     return max(low, 0.01), high

@@ -21,7 +21,7 @@ from berth_operator.autoscaling.view import Measured, View
 from berth_operator.demand import stored_scaling
 from berth_operator.kinds import Kind
 from berth_operator.mirror import Entry, Mirror
-from berth_operator.planner import Planned, Result
+from berth_operator.planner import Result
 from berth_operator.signals.source import Reading, SignalSource, WorkloadKey, WorkloadSignals
 from berth_operator.world import mapping
 from berth_scheduler.control.replica_control import ControlPolicy
@@ -87,7 +87,7 @@ class FleetAutoscaler:
             if view != self._views.get(key):
                 self._views[key] = view
                 news.add(key)
-            if view.desired is not None and view.desired != self._planned_count(key):
+            if view.desired is not None and self._newest().planned[key].workload.scaling != now.scaling():
                 grown = True
             if view.desired is not None and wanted != view.desired:
                 log.info("autoscaling", key=key, replicas=view.desired, before=wanted)
@@ -126,12 +126,12 @@ class FleetAutoscaler:
         if controlled is not None and not controlled.in_control:
             return None
         if controlled is not None and (planned is None or not configuration_of(planned)):
-            return Scaling(replicas=controlled.desired, requests_per_second=controlled.requests_per_second)
+            return controlled.scaling()
         if controlled is not None and planned is not None:
-            count = controlled.desired
-            if controlled.configuration != configuration_of(planned):  # decided since the last tick
-                count = sum(berth.replicas for berth in planned.decision.berths)
-            return Scaling(replicas=count, requests_per_second=controlled.requests_per_second)
+            if controlled.configuration == configuration_of(planned):
+                return controlled.scaling()
+            decided = sum(berth.replicas for berth in planned.decision.berths)  # since the last tick
+            return controlled.scaling().model_copy(update={"replicas": decided})
         found = stored_scaling(entry.thing)
         running = self._running(key, entry)
         return None if running is None or found is None else found.model_copy(update={"replicas": running})
@@ -204,10 +204,6 @@ class FleetAutoscaler:
             and (stated := _stated(entry)) is not None
             and stated[0].mode != "Disabled"
         )
-
-    def _planned_count(self, key: str) -> int:
-        planned = self._newest().planned[key]
-        return 0 if planned.workload.scaling is None else planned.workload.scaling.replicas
 
     def _entry(self, key: str) -> Entry | None:
         namespace, _, name = key.partition("/")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from berth_cost.rounding import significant_number
 from berth_operator.api.v1alpha1 import Observed, ObservedLatency
@@ -40,17 +41,19 @@ def smoothed(before: WorkloadSignals | None, now: WorkloadSignals) -> WorkloadSi
     if before is None or not 0 <= gap <= FORGOTTEN_SECONDS:
         return now
     weight = -math.expm1(-gap / SMOOTHING_SECONDS)
-    numbers = {name: _blended(getattr(before, name), getattr(now, name), weight) for name in _SMOOTHED}
+    numbers: dict[str, Any] = {
+        name: _blended(getattr(before, name), value, weight)
+        for name in _SMOOTHED
+        if (value := getattr(now, name)) is not None
+    }
     latency = {
         name: _blended(before.latency_seconds.get(name), value, weight) for name, value in now.latency_seconds.items()
     }
     return replace(now, latency_seconds=latency, **numbers)
 
 
-def _blended(before: float | None, now: float | None, weight: float) -> float | None:
-    if now is None or before is None or not math.isfinite(before):
-        return now
-    return before + (now - before) * weight
+def _blended(before: float | None, now: float, weight: float) -> float:
+    return now if before is None or not math.isfinite(before) else before + (now - before) * weight
 
 
 def observed(signals: WorkloadSignals, capacity_percent: int | None, seconds_to_ready: int | None) -> Observed:
