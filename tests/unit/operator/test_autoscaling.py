@@ -120,7 +120,7 @@ async def test_a_gap_of_half_a_minute_is_no_news(source: ScriptedSource) -> None
 async def test_a_new_leader_goes_on_from_what_runs(source: ScriptedSource) -> None:
     fleet = await started(source)
     source.signals[RESNET] = fleet.serve(4.5 * fleet.sustained())
-    await fleet.rounds(60)
+    await fleet.rounds(150)
     before = len(fleet.kube.writes)
     fleet.start()
     await fleet.rounds(10)
