@@ -28,7 +28,8 @@ from berth_operator.projection import has_gpus
 from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
 from berth_operator.routing import POOL_PREFIX, key_of, meaning
 from berth_operator.settings import Settings
-from berth_operator.signals.source import SignalSource
+from berth_operator.signals.fleet_expectation import FleetExpectation
+from berth_operator.signals.prometheus_source import PrometheusSource
 from berth_operator.watch import Edge
 from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
 from berth_operator.world import World
@@ -45,7 +46,7 @@ STOP_SECONDS = 5.0
 
 
 class Leader:
-    """``instance`` names this process in Events; ``signals`` measures demand, None where nothing does."""
+    """``instance`` names this process in Events."""
 
     def __init__(
         self,
@@ -56,7 +57,6 @@ class Leader:
         catalogues: Catalogues,
         metrics: Metrics,
         instance: str,
-        signals: SignalSource | None = None,
     ) -> None:
         self._kube = kube
         self._credentials = credentials
@@ -90,10 +90,13 @@ class Leader:
         )
         clock = asyncio.get_running_loop().time
         self._recorder = Recorder(kube, instance=instance, clock=clock, now=utc_now, dropped=metrics.events_dropped.inc)
+        self._signals: PrometheusSource | None = None
         self._autoscaler: FleetAutoscaler | None = None
-        if signals is not None:
+        if settings.prometheus.url is not None:
+            expectation = FleetExpectation(self._mirrors, self._backend_of)
+            self._signals = PrometheusSource(settings, expectation, observe=metrics.observe_reading)
             self._autoscaler = FleetAutoscaler(
-                signals,
+                self._signals,
                 self._mirrors,
                 lambda: self._planner.newest,
                 changed=self._measured,
@@ -118,6 +121,8 @@ class Leader:
             await self._sync()
             await self._lead()
         finally:
+            if self._signals is not None:
+                self._signals.close()
             await self._config_maps.close()
             await self._streams.close()
 
@@ -279,6 +284,10 @@ class Leader:
             self._queue.add(key, Cause.PLAN)
         for name in sorted(pools):
             self._queue.add(POOL_PREFIX + name, Cause.PLAN)
+
+    def _backend_of(self, key: str) -> str | None:
+        planned = self._planner.newest.planned.get(key)
+        return None if planned is None else planned.workload.backend
 
     def _measured(self, news: set[str], wanted: bool) -> None:
         """Measurements have something new to say, or want counts that the plan does not have."""

@@ -176,7 +176,8 @@ class ControlledWorkload:
             return rate  # of what is measured only the demand is true of the revision that starts
         return replace(
             rate,
-            utilization=found.utilization,
+            # A share of sequences in use grows faster than the rate: the correction is not learned from it.
+            utilization=None if found.counts_sequences else found.utilization,
             pending_requests=found.pending_requests,
             latency_ratio=latency_ratio(look.planned.workload, found),
         )

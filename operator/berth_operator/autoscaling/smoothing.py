@@ -24,6 +24,7 @@ LEAST_RATE = 0.01
 _SMOOTHED = (
     "requests_per_second",
     "utilization",
+    "concurrency",
     "pending_requests",
     "queue_seconds",
     "mean_batch",
