@@ -79,7 +79,9 @@ def live_through_it(cluster: LocalCluster, values: Object) -> None:
 
     for desired in (2, 1):
         api.patch(TINY, {"spec": {"autoscaling": {"mode": "External"}, "replicas": {"desired": desired}}})
-        cluster.wait_until(lambda count=desired: ready_pods(api) == count, timeout_seconds=60, what=f"{desired} of tiny")
+        cluster.wait_until(
+            lambda count=desired: ready_pods(api) == count, timeout_seconds=60, what=f"{desired} of tiny"
+        )
 
     strays = [stray(api, kind) for kind in SHARED]
     cluster.wait_until(lambda: not any(map(api.exists, strays)), what="the removal of children that nothing needs")

@@ -75,9 +75,7 @@ class ScriptedSource:
         if self.problem:
             return Reading(at_seconds, problem=self.problem)
         found = {
-            key: WorkloadSignals(
-                at_seconds=at_seconds, **{"age_seconds": 5.0, **(said() if callable(said) else said)}
-            )
+            key: WorkloadSignals(at_seconds=at_seconds, **{"age_seconds": 5.0, **(said() if callable(said) else said)})
             for key in workloads
             if (said := self.signals.get(key)) is not None
         }
