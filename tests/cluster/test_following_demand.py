@@ -24,7 +24,7 @@ from steady_load import SteadyLoad
 
 EXAMPLES = cache.REPOSITORY / "examples"
 TINY = operator_stories.WORKLOADS.format("vision") + "/tiny"
-SLOW = "2T"
+SLOW = "600G"
 """Operations of one inference, as stated: the plan then expects so little of a replica that a few clients need three.
 What really answers is small and quick."""
 WINDOW_SECONDS = 8
@@ -85,7 +85,7 @@ def test_replicas_follow_real_load_up_and_down_and_no_request_is_lost(cluster: L
                 lambda: said(cluster).get("desiredReplicas") == 1, timeout_seconds=60, what="signals of tiny"
             )
             began = time.monotonic()
-            with SteadyLoad(host, "magika", clients=4, pause_seconds=0.1) as load:
+            with SteadyLoad(host, "magika", clients=12, pause_seconds=0.2) as load:
                 cluster.wait_until(lambda: said(cluster).get("desiredReplicas") == 3, timeout_seconds=60, what="a step")
                 asked = time.monotonic() - began
                 cluster.wait_until(lambda: serving(cluster) == 3, timeout_seconds=90, what="three replicas")

@@ -1,4 +1,4 @@
-"""KEDA's ScaledObject, as far as a manifest is checked against it: names and types of its documentation (2.18, 2025)."""
+"""KEDA's ScaledObject, as far as a manifest is checked against it: names and types of its documentation (2.18)."""
 
 import diagnosis
 from kube_api import Api, ApiError

@@ -7,6 +7,7 @@ and reach the Deployments by the same step as every other decision; what it has 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -58,6 +59,8 @@ class FleetAutoscaler:
         self._tick_seconds = tick_seconds
         self._controlled: dict[str, ControlledWorkload] = {}
         self._views: dict[str, View] = {}
+        self._inherited: dict[str, int] | None = None
+        """What an earlier leader left, by workload; None before the first plan."""
 
     async def run(self) -> None:
         """Tick for ever. A defect in one tick is logged, and the next one tries again: nothing is scaled meanwhile."""
@@ -108,6 +111,8 @@ class FleetAutoscaler:
     def scalings(self) -> dict[str, Scaling]:
         """For the next plan: the count of every workload in mode Managed that the controller has, or that runs."""
         found = {}
+        if self._inherited is None:
+            self._inherited = self._left()
         for entry in self._mirrors[kinds.WORKLOAD]:
             key = f"{entry.namespace}/{entry.name}"
             stated = _stated(entry)
@@ -132,9 +137,24 @@ class FleetAutoscaler:
                 return controlled.scaling()
             decided = sum(berth.replicas for berth in planned.decision.berths)  # since the last tick
             return controlled.scaling().model_copy(update={"replicas": decided})
-        found = stored_scaling(entry.thing)
-        running = self._running(key, entry)
-        return None if running is None or found is None else found.model_copy(update={"replicas": running})
+        count = (self._inherited or {}).get(key)
+        stored = stored_scaling(entry.thing)
+        rate = None if stored is None else stored.requests_per_second
+        return None if count is None else Scaling(replicas=count, requests_per_second=rate)
+
+    def _left(self) -> dict[str, int]:
+        found = {f"{entry.namespace}/{entry.name}": entry for entry in self._mirrors[kinds.WORKLOAD]}
+        counts = {key: self._found(key, entry) for key, entry in found.items()}
+        return {key: count for key, count in counts.items() if count is not None}
+
+    def _found(self, key: str, entry: Entry) -> int | None:
+        """What a new leader finds: the larger of what was asked for last and what runs, because an earlier one may
+        have ended between two writes; None where nothing runs yet."""
+        stored, running = stored_scaling(entry.thing), self._running(key, entry)
+        if running is None:
+            return None
+        spares = "availabilityPercent" in (entry.thing["spec"].get("objectives") or {})  # run beside what is asked for
+        return running if stored is None else stored.replicas if spares else max(stored.replicas, running)
 
     def _running(self, key: str, entry: Entry) -> int | None:
         """What the Deployments of the wanted revision ask for; None where there are none."""
@@ -188,9 +208,10 @@ class FleetAutoscaler:
         decided = sum(berth.replicas for berth in look.planned.decision.berths)
         if not first:
             return ControlledWorkload(look, decided, Kept())
-        kept = _kept(entry)
-        running = self._running(key, entry) or decided
-        return ControlledWorkload(look, running if kept.desired is None else kept.desired, kept)
+        count = (self._inherited or {}).pop(key, None)
+        if count is None:
+            return ControlledWorkload(look, decided, Kept())
+        return ControlledWorkload(look, count, replace(_kept(entry), desired=count))
 
     # --- the fleet -----------------------------------------------------------------------------------------------
 
