@@ -14,7 +14,7 @@ from kube_api import Object
 from operator_process import OperatorProcess
 from operator_stories import QUICK, Story
 
-SCALING = cache.REPOSITORY / "examples" / "scaling"
+SCALING = cache.REPOSITORY / "docs" / "how-to" / "scaling"
 SCALE = "/apis/berthmaster.dev/v1alpha1/namespaces/{}/inferenceworkloads/{}/scale"
 
 
