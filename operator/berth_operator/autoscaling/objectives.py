@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from berth_operator.api.conditions import ConditionType, Finding, Reason
+from berth_operator.signals.objective import signal_of
 from berth_operator.signals.source import WorkloadSignals
 from berth_scheduler.snapshot import LatencyObjective, Workload
 from berth_scheduler.wording import duration, objective_name
@@ -11,13 +12,6 @@ from berth_scheduler.wording import duration, objective_name
 BROKEN_AFTER_SECONDS = 60.0
 MET_AFTER_SECONDS = 300.0
 """A broken objective is met again after so long without a break, and is unknown after so long without a measurement."""
-
-_METRICS = {
-    "latencySeconds": "latency",
-    "endToEndSeconds": "latency",
-    "timeToFirstTokenSeconds": "ttft",
-    "timePerOutputTokenSeconds": "tpot",
-}
 
 
 def latency_ratio(workload: Workload, signals: WorkloadSignals) -> float | None:
@@ -31,7 +25,7 @@ def latency_ratio(workload: Workload, signals: WorkloadSignals) -> float | None:
 
 
 def _measured(asked: LatencyObjective, signals: WorkloadSignals) -> float | None:
-    value = signals.latency_seconds.get(f"{_METRICS[asked.metric]}.{asked.statistic}")
+    value = signals.latency_seconds.get(signal_of(asked))
     return value if value is not None and math.isfinite(value) and value >= 0 else None
 
 
