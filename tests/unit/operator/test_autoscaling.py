@@ -134,6 +134,19 @@ async def test_a_new_leader_goes_on_from_what_runs(source: ScriptedSource) -> No
     assert fleet.replicas() < 6
 
 
+async def test_a_leader_that_ends_between_scaling_and_saying_so_leaves_what_runs(source: ScriptedSource) -> None:
+    fleet = await started(source)
+    demand(fleet, 4.5)
+    await fleet.round()
+    fleet.kube.change(kinds.WORKLOAD, "resnet", "vision", lambda each: each["status"].pop("desiredReplicas", None))
+    running = fleet.replicas()
+    assert running > 1
+    source.problem = "down"
+    fleet.start()
+    await fleet.rounds(10)
+    assert fleet.replicas() == running
+
+
 async def test_a_new_leader_without_prometheus_leaves_what_runs(source: ScriptedSource) -> None:
     fleet = await started(source)
     demand(fleet, 4.5)
