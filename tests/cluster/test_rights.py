@@ -78,7 +78,7 @@ def live_through_it(cluster: LocalCluster, values: Object) -> None:
     cluster.wait_until(lambda: moved(api, before), timeout_seconds=60, what="another revision of tiny")
 
     for desired in (2, 1):
-        api.patch(TINY, {"spec": {"autoscaling": {"mode": "External"}, "replicas": {"desired": desired}}})
+        api.patch(TINY, {"spec": {"autoscaling": {"mode": "External"}, "replicas": {"minimum": 1, "desired": desired}}})
         cluster.wait_until(
             lambda count=desired: ready_pods(api) == count, timeout_seconds=60, what=f"{desired} of tiny"
         )
