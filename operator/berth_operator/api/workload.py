@@ -159,7 +159,7 @@ class CarbonObjective(Part):
 class Objectives(Part):
     """What a placement must keep at the stated traffic, as predicted: latencies at the upper edge of their 90 % band.
 
-    They are never relaxed. Nothing measures them while the workload serves.
+    They are never relaxed. Whether they hold as measured is said by the condition SLOMet, where Prometheus is set up.
     """
 
     latency: Latency | None = None
