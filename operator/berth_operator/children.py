@@ -1,6 +1,7 @@
 """The children of a workload: applied, scaled, looked for under foreign owners, deleted. Only what differs is sent."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from berth_operator.errors import Conflict, FieldsOwned, NameConflict, Vanished
 from berth_operator.field_ownership import intent_digest
 from berth_operator.kinds import Kind, child_kind
 from berth_operator.kube import Kube
-from berth_operator.labels import RENDERED, REPLICAS_MANAGER, TEMPLATE_MANAGER
+from berth_operator.labels import DELETION_COST, RENDERED, REPLICAS_MANAGER, TEMPLATE_MANAGER
 from berth_operator.mirror import Entry, Mirror
 
 Manifest = dict[str, Any]
@@ -84,6 +85,22 @@ class Children:
             return False
         self._mirrors[kinds.DEPLOYMENT].see(stored, quiet=True)
         return True
+
+    async def mark_leaver(self, pod: Entry, cost: int) -> None:
+        """Say that a pod is to go before those without a mark, lower costs first; nothing happens where it went."""
+        body = {
+            "apiVersion": kinds.POD.api_version,
+            "kind": kinds.POD.name,
+            "metadata": {
+                "name": pod.name,
+                "namespace": pod.namespace,
+                "uid": pod.uid,
+                "annotations": {DELETION_COST: str(cost)},
+            },
+        }
+        self._count_write()
+        with contextlib.suppress(Conflict, Vanished):
+            await self._kube.apply(kinds.POD, body, manager=REPLICAS_MANAGER, force=True)
 
     async def delete(self, kind: Kind, entry: Entry) -> None:
         """Delete a child of ours; nothing happens where it is gone, or where its name is another object's by now."""

@@ -3,6 +3,7 @@
 Quantities become numbers in SI units here, milliseconds become seconds, names are looked up in the catalogues.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -34,6 +35,7 @@ from berth_scheduler.snapshot import (
     Problem,
     Quality,
     QualityObjective,
+    Scaling,
     SpotPolicy,
     TokenLengths,
     Traffic,
@@ -51,8 +53,12 @@ def workload_of(
     volumes: Volumes,
     running: RunningWorkload = NOTHING_RUNS,
     config_maps: ConfigMaps = NO_CONFIG_MAPS,
+    *,
+    scaling: Scaling | None = None,
 ) -> Workload | None:
     """The workload of an object; None for one without a name or on its way out, which nothing is planned for.
+
+    ``scaling`` is what the replica controller asks for; it counts in mode Managed.
 
     A spec that is not understood has a ``problem`` and keeps what runs.
     """
@@ -66,7 +72,8 @@ def workload_of(
         return _not_understood(key, thing, flaw, running)
     namespace = stated.key.partition("/")[0]
     measurements = config_maps.measurements(stated.spec.model.measured_from, namespace, catalogues.gpus)
-    return _understood(stated, catalogues, volumes, running, measurements)
+    found = _understood(stated, catalogues, volumes, running, measurements)
+    return found.model_copy(update={"scaling": _scaling(stated, scaling)})
 
 
 def _not_understood(key: str, thing: Object, flaw: InvalidObject, running: RunningWorkload) -> Workload:
@@ -272,6 +279,27 @@ def _traffic(stated: InferenceWorkload) -> Traffic:
         input_tokens=_tokens(traffic.input_tokens),
         output_tokens=_tokens(traffic.output_tokens),
     )
+
+
+def _scaling(stated: InferenceWorkload, controlled: Scaling | None) -> Scaling | None:
+    """Who follows the demand, and to how many replicas."""
+    spec = stated.spec
+    if spec.autoscaling.mode == "External" and spec.replicas.desired is not None:
+        return Scaling(replicas=spec.replicas.desired)
+    return controlled if spec.autoscaling.mode == "Managed" else None
+
+
+def stored_scaling(thing: Object) -> Scaling | None:
+    """What the status says that the replica controller asked for last, and at which measured rate."""
+    desired = mapping(thing, "status").get("desiredReplicas")
+    whole = isinstance(desired, int) and not isinstance(desired, bool) and desired > 0
+    if not whole or not isinstance(desired, int):
+        return None
+    try:
+        rate = float(str(mapping(thing, "status", "observed").get("requestsPerSecond")))
+    except ValueError:
+        rate = 0.0
+    return Scaling(replicas=desired, requests_per_second=rate if math.isfinite(rate) and rate > 0 else None)
 
 
 def _tokens(stated: StatedTokenLengths | None) -> TokenLengths | None:

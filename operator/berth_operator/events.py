@@ -40,10 +40,13 @@ _TOLD = (
     ConditionType.STALLED,
     ConditionType.AVAILABLE,
     ConditionType.READY,
+    ConditionType.SLO_MET,
+    ConditionType.MISPREDICTED,
 )
 """In this order: of several with one reason only the first is told."""
 _FALSE_AT_FIRST = frozenset({ConditionType.AVAILABLE, ConditionType.READY})
-_NEWS_WHEN_FIRST_TRUE = frozenset({ConditionType.PLACED, ConditionType.STALLED})
+_NEWS_WHEN_FIRST_TRUE = frozenset({ConditionType.PLACED, ConditionType.STALLED, ConditionType.MISPREDICTED})
+_BAD_WHEN_TRUE = frozenset({ConditionType.STALLED, ConditionType.MISPREDICTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def news(before: Iterable[Condition], after: Iterable[Condition]) -> list[News]:
         condition = now.get(kind)
         if condition is not None and _is_news(kind, known.get(kind), condition):
             waiting = kind is ConditionType.READY and now.get(ConditionType.RECONCILING) is not None
-            bad = (condition.status == "False" and not waiting) or kind is ConditionType.STALLED
+            bad = (condition.status == "False" and not waiting) or kind in _BAD_WHEN_TRUE
             each = News("Warning" if bad else "Normal", condition.reason, condition.type, condition.message)
             found.setdefault(condition.reason, each)
     return list(found.values())
@@ -75,7 +78,7 @@ def _is_news(kind: ConditionType, before: Condition | None, after: Condition) ->
     if after.status == "Unknown" or (before is None and after.status == was):
         return False
     if after.status == was:
-        bad = after.status == ("True" if kind is ConditionType.STALLED else "False")
+        bad = after.status == ("True" if kind in _BAD_WHEN_TRUE else "False")
         return bad and before is not None and before.reason != after.reason
     return after.status != "True" or was != "Unknown" or kind in _NEWS_WHEN_FIRST_TRUE
 

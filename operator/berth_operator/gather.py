@@ -6,7 +6,7 @@ from datetime import datetime
 
 from berth_operator.artefacts import Volumes
 from berth_operator.catalogues import Catalogues
-from berth_operator.demand import workload_of
+from berth_operator.demand import stored_scaling, workload_of
 from berth_operator.measurements import ConfigMaps
 from berth_operator.running import NOTHING_RUNS, RunningWorkload, read_running
 from berth_operator.supply.list_prices import list_prices_of
@@ -51,7 +51,14 @@ def _workloads(world: World, catalogues: Catalogues, running: dict[str, RunningW
         if key is not None:
             things[key] = thing if key not in things else min(thing, things[key], key=repr)
     found = (
-        workload_of(things[key], catalogues, volumes, running.get(key, NOTHING_RUNS), config_maps)
+        workload_of(
+            things[key],
+            catalogues,
+            volumes,
+            running.get(key, NOTHING_RUNS),
+            config_maps,
+            scaling=stored_scaling(things[key]) if world.scalings is None else world.scalings.get(key),
+        )
         for key in sorted(things)
     )
     return tuple(workload for workload in found if workload is not None)

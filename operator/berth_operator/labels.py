@@ -23,6 +23,9 @@ PLANNED_FOR = f"{GROUP}/planned-for"
 RENDERED = f"{GROUP}/rendered"
 """Annotation on every child: the hash of what was applied; equal hash and untouched object means nothing to apply."""
 
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+"""Annotation on a pod, of Kubernetes: of the pods of a ReplicaSet the one with the lowest goes first."""
+
 GPU_SPECIFICATION = f"{GROUP}/gpu-specification"
 """Annotation on a Node: what a probe found its GPUs to be, as JSON; preferred to the catalogue."""
 

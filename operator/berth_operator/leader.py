@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from berth_operator import kinds
+from berth_operator.autoscaling.fleet_autoscaler import FleetAutoscaler
 from berth_operator.catalogues import Catalogues
 from berth_operator.config_map_watch import ConfigMapWatch
 from berth_operator.credentials import Credentials
@@ -27,6 +28,8 @@ from berth_operator.projection import has_gpus
 from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
 from berth_operator.routing import POOL_PREFIX, key_of, meaning
 from berth_operator.settings import Settings
+from berth_operator.signals.fleet_expectation import FleetExpectation
+from berth_operator.signals.prometheus_source import PrometheusSource
 from berth_operator.spending.accountant import Accountant
 from berth_operator.spending.ledger_store import LedgerStore
 from berth_operator.watch import Edge
@@ -99,6 +102,19 @@ class Leader:
             look_again=lambda key: self._queue.add(key, Cause.SPENDING),
             tell=self._tell_spending,
         )
+        self._signals: PrometheusSource | None = None
+        self._autoscaler: FleetAutoscaler | None = None
+        if settings.prometheus.url is not None:
+            expectation = FleetExpectation(self._mirrors, self._backend_of)
+            self._signals = PrometheusSource(settings, expectation, observe=metrics.observe_reading)
+            self._autoscaler = FleetAutoscaler(
+                self._signals,
+                self._mirrors,
+                lambda: self._planner.newest,
+                changed=self._measured,
+                observe=metrics.observe_tick,
+                tick_seconds=settings.autoscaling.tick_seconds,
+            )
         self._reconciler = Reconciler(
             kube,
             self._mirrors,
@@ -109,6 +125,7 @@ class Leader:
             now=utc_now,
             has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
             standing=self._accountant.standing,
+            views=None if self._autoscaler is None else self._autoscaler.view,
         )
 
     async def run(self) -> None:
@@ -118,6 +135,8 @@ class Leader:
             await self._accountant.restore()
             await self._lead()
         finally:
+            if self._signals is not None:
+                self._signals.close()
             await self._config_maps.close()
             await self._streams.close()
 
@@ -130,6 +149,7 @@ class Leader:
             self._accountant.run(),
             self._relist(),
             resync(self._queue, self._keys, settings.resync_seconds),
+            *([] if self._autoscaler is None else [self._follow_demand(self._autoscaler)]),
             *(self._work() for _ in range(settings.workers)),
         ]
         tasks = [asyncio.create_task(each) for each in everlasting]
@@ -237,7 +257,13 @@ class Leader:
             claims=things[kinds.CLAIM],
             volumes=things[kinds.VOLUME],
             config_maps=self._config_maps.things(),
+            scalings={} if self._autoscaler is None else self._autoscaler.scalings(),
         )
+
+    async def _follow_demand(self, autoscaler: FleetAutoscaler) -> None:
+        """From the first plan on; never returns."""
+        await self._planner.attempted.wait()
+        await autoscaler.run()
 
     def _keys(self) -> list[str]:
         return [key_of(entry) for kind in (kinds.WORKLOAD, kinds.POOL) for entry in self._mirrors[kind]]
@@ -273,6 +299,17 @@ class Leader:
             self._queue.add(key, Cause.PLAN)
         for name in sorted(pools):
             self._queue.add(POOL_PREFIX + name, Cause.PLAN)
+
+    def _backend_of(self, key: str) -> str | None:
+        planned = self._planner.newest.planned.get(key)
+        return None if planned is None else planned.workload.backend
+
+    def _measured(self, news: set[str], wanted: bool) -> None:
+        """Measurements have something new to say, or want counts that the plan does not have."""
+        for key in sorted(news):
+            self._queue.add(key, Cause.SIGNALS)
+        if wanted:
+            self._planner.mark(asked=True)
 
     def _is_answered(self, key: str) -> bool:
         """Whether the workload's status is about its newest spec."""

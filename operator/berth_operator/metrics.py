@@ -1,10 +1,12 @@
 """What the operator says of itself to Prometheus. Every name and label is stable: alerts are written on them."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from berth_operator.autoscaling.view import Measured
 from berth_operator.plan_metrics import PlanMetrics
 from berth_operator.planner import Result
 from berth_operator.signals import self_check
@@ -55,6 +57,20 @@ class Metrics:
         self.workloads = gauge("workloads", "Workloads by whether the newest plan placed them.", ["placed", "reason"])
         self.planned_cost = gauge("planned_usd_per_hour", "Cost of all berths of the newest plan.")
         self.of_workloads = PlanMetrics(self.registry)
+        of_workload = ["workload_namespace", "workload"]
+        self.desired_replicas = gauge(
+            "workload_desired_replicas",
+            "What the replica controller wants; an HPA or KEDA may follow it where the mode is External.",
+            of_workload,
+        )
+        self.replicas = gauge("workload_replicas", "Replicas of the newest decision.", of_workload)
+        self.utilization = gauge(
+            "workload_utilization_ratio", "Busy share of the instances of the ready replicas.", of_workload
+        )
+        self.signal_age = gauge("workload_signal_age_seconds", "Age of the newest sample.", of_workload)
+        self.tick_seconds = histogram(
+            "autoscaling_tick_cpu_seconds", "CPU of one evaluation of the whole fleet.", buckets=_SECONDS
+        )
         self.events_dropped = counter("events_dropped", "Kubernetes Events that were not posted.")
         self.spending = SpendingMetrics(self.registry)
         self.loop_lag = gauge("event_loop_lag_seconds", "How late the event loop last woke up.")
@@ -76,6 +92,23 @@ class Metrics:
         """As :class:`berth_operator.kube.Observer`."""
         self.requests.labels(verb, kind, code).inc()
         self.request_seconds.labels(verb).observe(seconds)
+
+    def observe_tick(self, seconds: float, measured: Mapping[str, Measured]) -> None:
+        """One tick of the autoscaler; what is not measured has no series."""
+        self.tick_seconds.observe(seconds)
+        shown: tuple[tuple[Gauge, Callable[[Measured], float | None]], ...] = (
+            (self.desired_replicas, lambda one: one.desired),
+            (self.replicas, lambda one: one.current),
+            (self.utilization, lambda one: one.utilization),
+            (self.signal_age, lambda one: one.signal_age_seconds),
+        )
+        for gauge, number in shown:
+            gauge.clear()
+            for key, one in measured.items():
+                value = number(one)
+                if value is not None:
+                    namespace, _, name = key.partition("/")
+                    gauge.labels(namespace, name).set(value)
 
     def show(self, result: Result) -> None:
         """The newest plan."""

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from berth_operator.api.conditions import Reason
-from berth_operator.labels import REPLICAS_MANAGER, REVISION
+from berth_operator.labels import APP_INSTANCE, REPLICAS_MANAGER, REVISION
 from berth_operator.mirror import Entry
 from berth_operator.report import Obstacle
 from berth_operator.rollout import Running
@@ -53,6 +53,12 @@ def running(entry: Entry, now: datetime) -> Running:
 def revision_of(entry: Entry) -> str | None:
     """The revision that a child or a pod belongs to; None of what is shared by all."""
     found: str | None = (entry.thing["metadata"].get("labels") or {}).get(REVISION)
+    return found
+
+
+def deployment_of(pod: Entry) -> str | None:
+    """The name of the Deployment that a pod of ours is of."""
+    found: str | None = (pod.thing["metadata"].get("labels") or {}).get(APP_INSTANCE)
     return found
 
 

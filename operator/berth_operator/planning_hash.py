@@ -14,7 +14,8 @@ DIGITS = 16
 def planning_hash(spec: InferenceWorkloadSpec, measured: Sequence[MeasuredPoint] = ()) -> str:
     """Sixteen hexadecimal digits over the planning-relevant spec and the measured runs that it refers to.
 
-    Left out is what only rendering reads: names, tensors, paths, pull secrets, the rollout's strategy. Defaults are
+    Left out is what only rendering reads: names, tensors, paths, pull secrets, the rollout's strategy; and who scales
+    by demand, and to how many: that moves nothing, it adds and takes away. Defaults are
     left out too, so that a field that a later release adds moves nothing.
     """
     stated: dict[str, Any] = spec.model_dump(
@@ -24,6 +25,8 @@ def planning_hash(spec: InferenceWorkloadSpec, measured: Sequence[MeasuredPoint]
         exclude={
             "model": {"name": True, "inputs": True, "outputs": True, "variants": True},
             "rollout": True,
+            "autoscaling": True,
+            "replicas": {"desired"},
             "serving": {"priority_class_name": True, "image_pull_secrets": True},
         },
     )

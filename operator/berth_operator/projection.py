@@ -9,7 +9,7 @@ from typing import Any
 
 from berth_operator import kinds
 from berth_operator.kinds import Kind
-from berth_operator.labels import APP_NAME, GPU_SPECIFICATION, GROUP, MANAGED_BY, MANAGER
+from berth_operator.labels import APP_INSTANCE, APP_NAME, GPU_SPECIFICATION, GROUP, MANAGED_BY, MANAGER
 
 Object = dict[str, Any]
 
@@ -61,7 +61,9 @@ def _pod(thing: Mapping[str, Any]) -> Object | None:
         return None
     metadata = _metadata(thing)
     if ours:
-        metadata["labels"] = _own_labels(thing)
+        metadata = _metadata(thing, "creationTimestamp")
+        own = (thing.get("metadata") or {}).get("labels") or {}
+        metadata["labels"] = _own_labels(thing) | _pick(own, APP_INSTANCE)
     kept = _pick(spec, "nodeName", "overhead")
     kept["containers"] = [_pick(c, "resources") for c in spec.get("containers") or ()]
     before = [_pick(c, "resources", "restartPolicy") for c in spec.get("initContainers") or ()]
@@ -72,7 +74,7 @@ def _pod(thing: Mapping[str, Any]) -> Object | None:
 def _pod_status(status: Mapping[str, Any]) -> Object:
     """Of our pods also why they do not run: it ends up in the workload's conditions."""
     conditions = [
-        _pick(c, "type", "status", "reason", "message")
+        _pick(c, "type", "status", "reason", "message", "lastTransitionTime")
         for c in status.get("conditions") or ()
         if c.get("type") in _POD_REASONS
     ]

@@ -12,6 +12,8 @@ from typing import Any
 from berth_operator import kinds, observation, report
 from berth_operator.api.conditions import Reason, read_conditions
 from berth_operator.api.v1alpha1 import parse_workload
+from berth_operator.autoscaling.leavers import leaving_first
+from berth_operator.autoscaling.view import View
 from berth_operator.children import Children
 from berth_operator.errors import BerthmasterError, LostLeadership, NeedsHuman, Retryable
 from berth_operator.events import Recorder
@@ -23,7 +25,7 @@ from berth_operator.planner import Planned, Result
 from berth_operator.platform import Platform
 from berth_operator.pool_report import pool_status
 from berth_operator.render import Rendered, Unrenderable, render
-from berth_operator.report import Obstacle, Progress
+from berth_operator.report import Following, Obstacle, Progress
 from berth_operator.rollout import Observed, Step, Wanted, advance
 from berth_operator.spending.budget_report import Standing
 
@@ -64,7 +66,7 @@ class _Attempt:
 
 class Reconciler:
     """``newest`` is the newest plan; ``clock`` a steady clock in seconds, ``now`` the wall clock; ``standing`` what was
-    spent of a workload's budget."""
+    spent of a workload's budget; ``views`` tells what is measured of a workload, None where nothing measures."""
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Reconciler:
         now: Callable[[], datetime],
         has_pod_monitor: Callable[[], bool] = lambda: False,
         standing: Callable[[str], Standing | None] = lambda key: None,
+        views: Callable[[str], View | None] | None = None,
     ) -> None:
         self._kube = kube
         self._mirrors = mirrors
@@ -88,6 +91,7 @@ class Reconciler:
         self._now = now
         self._has_pod_monitor = has_pod_monitor
         self._standing = standing
+        self._views = views
         self._memory: dict[str, _Memory] = {}
 
     async def reconcile(self, key: str, attempt: int = 1) -> Outcome:
@@ -181,6 +185,7 @@ class Reconciler:
         for manifest in manifests:
             await children.apply(manifest)
         for name, replicas in step.scale:
+            await self._mark_leavers(key, name, replicas, children)
             await children.scale(name, replicas)
         running = self._mirrors[kinds.DEPLOYMENT].of_workload(key)
         for entry in running:
@@ -188,6 +193,16 @@ class Reconciler:
                 await children.delete(kinds.DEPLOYMENT, entry)
         kept = {observation.revision_of(entry) for entry in running if entry.name not in step.delete}
         await self._sweep(key, rendered, kept | {step.serving, rendered.revision}, children)
+
+    async def _mark_leavers(self, key: str, name: str, replicas: int, children: Children) -> None:
+        """Before replicas are taken away, say which pods: the ReplicaSet knows neither nodes nor prices."""
+        found = self._mirrors[kinds.DEPLOYMENT].find(name, key.partition("/")[0])
+        surplus = 0 if found is None else int(found.thing["spec"].get("replicas", 1)) - replicas
+        if surplus <= 0:
+            return
+        pods = [pod for pod in self._mirrors[kinds.POD].of_workload(key) if observation.deployment_of(pod) == name]
+        for rank, pod in enumerate(reversed(leaving_first(pods, self._mirrors[kinds.POD])[:surplus]), 1):
+            await children.mark_leaver(pod, -rank)
 
     async def _sweep(self, key: str, rendered: Rendered, revisions: set[str | None], children: Children) -> None:
         """Remove children that nothing needs any more: configurations of gone revisions, kinds no longer rendered."""
@@ -242,7 +257,9 @@ class Reconciler:
             return Outcome("gone", generation, made.writes)
         previous = owner.thing["status"]
         progress = replace(made.progress, standing=self._standing(key))
-        status = report.workload_status(planned.workload, planned.decision, progress, previous, self._now())
+        status = report.workload_status(
+            planned.workload, planned.decision, progress, previous, self._now(), following=self._following(key, owner)
+        )
         writes, error = made.writes, made.error
         try:
             writes += await self._write_status(kinds.WORKLOAD, owner, status)
@@ -252,6 +269,15 @@ class Reconciler:
             error = error or failure
         phase = made.progress.phase.value.lower() if made.progress.phase else "unplaced"
         return Outcome("failed" if error else phase, generation, writes, made.look_again_seconds, error)
+
+    def _following(self, key: str, owner: Entry) -> Following:
+        spec = owner.thing["spec"]
+        return Following(
+            mode=str((spec.get("autoscaling") or {}).get("mode", "Managed")),
+            desired=(spec.get("replicas") or {}).get("desired"),
+            measures=self._views is not None,
+            view=None if self._views is None else self._views(key),
+        )
 
     async def _write_status(self, kind: Kind, about: Entry, status: dict[str, Any]) -> int:
         """Write the status if that changes it, and tell the news; returns the number of writes."""

@@ -7,7 +7,6 @@ an idle fleet is not written to.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from berth_cost.cases.case import Prediction
@@ -22,29 +21,22 @@ from berth_operator.api.conditions import (
     with_summary,
 )
 from berth_operator.api.v1alpha1 import (
-    AlternativeStatus,
     BerthStatus,
     BudgetStatus,
-    Estimate,
     GPUPoolStatus,
     InferenceWorkloadStatus,
-    LatencyEstimate,
-    Predicted,
-    WorkloadCost,
     WorkloadSummary,
 )
+from berth_operator.autoscaling.view import View
 from berth_operator.labels import REVISION, WORKLOAD
+from berth_operator.report_numbers import alternative, cost, joined, predicted
 from berth_operator.rollout import Phase, Running
 from berth_operator.saving_report import saving_statuses
 from berth_operator.spending.budget_report import Standing, budget_finding, budget_status
-from berth_scheduler.decision import Alternative, Decision
+from berth_scheduler.decision import Decision
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
 
 MAXIMUM_ALTERNATIVES = 5
-DIGITS = 4
-"""Of predicted numbers in a status: finer differences are not worth a write."""
-
-_STATISTICS = ("mean", "p50", "p90", "p95", "p99")
 _WORDS = frozenset(reason.value for reason in Reason)
 _TYPES = frozenset(kind.value for kind in ConditionType)
 
@@ -55,6 +47,21 @@ class Obstacle:
 
     reason: Reason
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """How the replicas follow demand. ``measures``: something measures it; ``view``: what came of that, None while
+    nobody has looked, so that what was said before stays."""
+
+    mode: str = "Managed"
+    desired: int | None = None
+    """Of mode External: spec.replicas.desired."""
+    measures: bool = False
+    view: View | None = None
+
+
+STATED_RATE = Following()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +94,17 @@ class Progress:
 
 
 def workload_status(
-    workload: Workload, decision: Decision, progress: Progress, previous: Mapping[str, Any], now: datetime
+    workload: Workload,
+    decision: Decision,
+    progress: Progress,
+    previous: Mapping[str, Any],
+    now: datetime,
+    *,
+    following: Following = STATED_RATE,
 ) -> dict[str, Any]:
     """The status of ``workload`` as JSON; equal to ``previous`` where nothing changed that is worth a write."""
     budget = _budget(workload, progress, previous)
-    findings = (*_findings(workload, decision, progress), _budget_ok(workload, decision, progress, budget))
+    findings = (*_findings(workload, decision, progress, following), _budget_ok(workload, decision, progress, budget))
     conditions = merge(
         read_conditions(previous),
         with_summary(findings, _rollout(decision, progress)),
@@ -109,21 +122,34 @@ def workload_status(
         summary=_summary(decision),
         berths=tuple(_berth(berth, count) for berth, count in zip(decision.berths, ready, strict=False)),
         replicas=asked,
+        desired_replicas=None if following.view is None else following.view.desired,
         ready_replicas=sum(ready),
         selector=_selector(workload, progress.serving),
-        predicted=None if decision.prediction is None else _predicted(decision.prediction, workload, asked),
-        cost=_cost(decision),
+        predicted=None if decision.prediction is None else predicted(decision, decision.prediction, workload, asked),
+        observed=None if following.view is None else following.view.observed,
+        learned=None if following.view is None else following.view.learned(progress.revision),
+        cost=cost(decision),
         savings=saving_statuses(decision),
         budget=budget,
-        alternatives=tuple(_alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
+        alternatives=tuple(alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
         revision=progress.revision,
         serving_revision=progress.serving,
         decision_hash=decision.decision_hash,
     )
-    return as_json(status)
+    said = as_json(status)
+    return said if not following.measures or following.view is not None else _carried_over(said, previous)
 
 
-def _findings(workload: Workload, decision: Decision, progress: Progress) -> tuple[Finding, ...]:
+def _carried_over(status: dict[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """With what measurements said before: the first look of a new leader comes before its first reading."""
+    kept = {name: previous[name] for name in ("desiredReplicas", "observed") if name in previous}
+    learned = previous.get("learned")
+    if isinstance(learned, Mapping) and learned.get("revision") == status.get("revision"):
+        kept["learned"] = learned
+    return status | kept
+
+
+def _findings(workload: Workload, decision: Decision, progress: Progress, following: Following) -> tuple[Finding, ...]:
     if workload.problem is not None:
         reason = word(workload.problem.reason, Reason.INVALID_SPEC)
         accepted = Finding(ConditionType.ACCEPTED, "False", reason, workload.problem.message)
@@ -133,14 +159,23 @@ def _findings(workload: Workload, decision: Decision, progress: Progress) -> tup
         otherwise = Reason.PLACED if decision.placed else Reason.NO_FEASIBLE_CANDIDATE
         reason = word(decision.reason, otherwise)
         placed = Finding(ConditionType.PLACED, "True" if decision.placed else "False", reason, decision.message)
-    slo = Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing measures the objectives")
     return (
         accepted,
         placed,
         _available(progress),
-        slo,
-        _autoscaling(decision, progress),
+        *_measured(following),
+        *_autoscaling(decision, progress, following),
     )
+
+
+def _measured(following: Following) -> tuple[Finding, ...]:
+    """Of the objectives; nothing where what was said before stays."""
+    view = following.view
+    if view is not None:
+        return (view.slo, *([] if view.mispredicted is None else [view.mispredicted]))
+    if following.measures:
+        return ()
+    return (Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing measures the objectives"),)
 
 
 def _available(progress: Progress) -> Finding:
@@ -151,7 +186,26 @@ def _available(progress: Progress) -> Finding:
     return Finding(ConditionType.AVAILABLE, "True", Reason.REPLICAS_READY, message)
 
 
-def _autoscaling(decision: Decision, progress: Progress) -> Finding:
+def _autoscaling(decision: Decision, progress: Progress, following: Following) -> tuple[Finding, ...]:
+    """Nothing where what was said before stays."""
+    taken = _taken_over(decision, progress)
+    if taken is not None:
+        return (taken,)
+    kind = ConditionType.AUTOSCALING
+    if not decision.placed and not progress.deployments:
+        return (Finding(kind, "Unknown", Reason.PENDING, "nothing is deployed"),)
+    by_somebody_else = {
+        "External": (Reason.EXTERNAL, f"the replicas follow spec.replicas.desired: {following.desired}"),
+        "Disabled": (Reason.DISABLED, "the replicas are what the stated rate needs"),
+    }
+    if following.mode in by_somebody_else:
+        return (Finding(kind, "True", *by_somebody_else[following.mode]),)
+    if following.view is not None or following.measures:
+        return () if following.view is None else (following.view.autoscaling,)
+    return (Finding(kind, "True", Reason.MANAGED, "the replica counts are the decision's"),)
+
+
+def _taken_over(decision: Decision, progress: Progress) -> Finding | None:
     wanted = {name: berth.replicas for name, berth in zip(progress.names, decision.berths, strict=False)}
     taken = [each for each in progress.deployments if each.name in wanted and each.taken(wanted[each.name])]
     if taken:
@@ -161,9 +215,7 @@ def _autoscaling(decision: Decision, progress: Progress) -> Finding:
             "left alone until handed back, see docs/how-to/replicas.md"
         )
         return Finding(ConditionType.AUTOSCALING, "False", Reason.REPLICAS_OWNED_BY_OTHER, message)
-    if decision.placed or progress.deployments:
-        return Finding(ConditionType.AUTOSCALING, "True", Reason.MANAGED, "the replica counts are the decision's")
-    return Finding(ConditionType.AUTOSCALING, "Unknown", Reason.PENDING, "nothing is deployed")
+    return None
 
 
 def _budget(workload: Workload, progress: Progress, previous: Mapping[str, Any]) -> BudgetStatus | None:
@@ -240,8 +292,8 @@ def _summary(decision: Decision) -> WorkloadSummary:
     kinds = list(CapacityType)
     berths = sorted(decision.berths, key=lambda berth: (-kinds.index(berth.capacity_type), berth.pool))
     return WorkloadSummary(
-        gpu=_joined(_gpus(berths)),
-        precision=_joined(dict.fromkeys(berth.precision for berth in berths)),
+        gpu=joined(_gpus(berths)),
+        precision=joined(dict.fromkeys(berth.precision for berth in berths)),
         replicas="+".join(str(berth.replicas) for berth in berths) or None,
         cost_per_hour=None if decision.cost is None else f"${decision.cost.usd_per_hour:,.2f}",
         p99=None if p99 is None else _duration(p99),
@@ -260,10 +312,6 @@ def _gpus(berths: Sequence[Berth]) -> list[str]:
         types = list(dict.fromkeys(bought))
         texts.append(kind if types == [CapacityType.ON_DEMAND.value] else f"{kind} {'+'.join(types)}")
     return texts
-
-
-def _joined(texts: Any) -> str | None:
-    return " + ".join(texts)[:128] or None
 
 
 def _p99(prediction: Prediction) -> float | None:
@@ -302,86 +350,6 @@ def _selector(workload: Workload, serving: str | None) -> str | None:
     if serving is None:
         return None
     return f"{REVISION}={serving},{WORKLOAD}={workload.key.partition('/')[2]}"
-
-
-def _predicted(prediction: Prediction, workload: Workload, replicas: int) -> Predicted:
-    """The prediction is of one replica under its share of the traffic; throughput is told of all of them together."""
-    latency = _latency(prediction, "latencySeconds") or _latency(prediction, "endToEndSeconds")
-    used = prediction.utilization
-    return Predicted(
-        latency=latency,
-        time_to_first_token=_latency(prediction, "timeToFirstTokenSeconds"),
-        time_per_output_token=_latency(prediction, "timePerOutputTokenSeconds"),
-        requests_per_second=_estimate(workload.traffic.requests_per_second / used, None) if used else None,
-        output_tokens_per_second=_scalar(prediction, "outputTokensPerSecond", replicas),
-        utilization_percent=None if used is None else min(100, round(used * 100)),
-        evidence=prediction.evidence,
-    )
-
-
-def _latency(prediction: Prediction, metric: str) -> LatencyEstimate | None:
-    values, bands = prediction.metrics.get(metric), prediction.band.get(metric)
-    if not isinstance(values, Mapping) or not values:
-        return None
-    bands = bands if isinstance(bands, Mapping) else {}
-    return LatencyEstimate.model_validate(
-        {
-            f"{statistic}_milliseconds": _estimate(values[statistic], bands.get(statistic), 1000)
-            for statistic in _STATISTICS
-            if values.get(statistic) is not None
-        },
-        by_name=True,
-    )
-
-
-def _scalar(prediction: Prediction, metric: str, scale: float) -> Estimate | None:
-    value, band = prediction.metrics.get(metric), prediction.band.get(metric)
-    if not isinstance(value, int | float):
-        return None
-    return _estimate(value, band if isinstance(band, tuple) else None, scale)
-
-
-def _estimate(value: float, band: tuple[float, float] | None, scale: float = 1) -> Estimate:
-    low, high = band or (None, None)
-    return Estimate(value=_number(value * scale), low=_number(low, scale), high=_number(high, scale))
-
-
-def _number(value: float | None, scale: float = 1) -> Any:
-    return None if value is None else Decimal(format(significant_number(value * scale, DIGITS), "f"))
-
-
-def _cost(decision: Decision) -> WorkloadCost | None:
-    cost = decision.cost
-    if cost is None:
-        return None
-    return WorkloadCost(
-        usd_per_hour=cost.usd_per_hour,
-        usd_per_month=cost.usd_per_month,
-        usd_per_million_requests=cost.usd_per_million_requests,
-        usd_per_million_tokens=cost.usd_per_million_tokens,
-        price_date=cost.price_date,
-        price_source=cost.price_source,
-        usd_per_hour_low=cost.usd_per_hour_low,
-        usd_per_hour_high=cost.usd_per_hour_high,
-        price_note=cost.price_note and cost.price_note[:1024],
-    )
-
-
-def _alternative(alternative: Alternative) -> AlternativeStatus:
-    return AlternativeStatus(
-        placement=_joined(_placement(berth) for berth in alternative.berths) or "none",
-        usd_per_hour=alternative.usd_per_hour,
-        lost_by=alternative.lost_by.value,
-        message=alternative.message[:1024],
-        change=alternative.change,
-    )
-
-
-def _placement(berth: Berth) -> str:
-    """``5 × L4 OnDemand int8``."""
-    several = f"{berth.tensor_parallel}×" if berth.tensor_parallel > 1 else ""
-    slice_ = f" {berth.mig_profile}" if berth.mig_profile else ""
-    return f"{berth.replicas} × {several}{berth.gpu}{slice_} {berth.capacity_type.value} {berth.precision}"
 
 
 # --- for every status -------------------------------------------------------------------------------------------------

@@ -155,6 +155,14 @@ class PrometheusSettings(Record):
         return self
 
 
+class AutoscalingSettings(Record):
+    """How replicas follow demand, where ``prometheus.url`` says who measures it."""
+
+    tick_seconds: Annotated[float, Field(ge=5, le=60)] = 10
+    """Between two readings of the whole fleet. Shorter follows a step sooner, and asks Prometheus more often; than its
+    scrape interval it is of no use."""
+
+
 class HealthSettings(Record):
     """Where probes and Prometheus ask, and when the process should be started anew."""
 
@@ -190,6 +198,7 @@ class Settings(Record):
     """What every plan obeys."""
     planning: PlanningSettings = PlanningSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    autoscaling: AutoscalingSettings = AutoscalingSettings()
     lease: LeaseSettings = LeaseSettings()
     spending: SpendingSettings = SpendingSettings()
     prometheus: PrometheusSettings = PrometheusSettings()

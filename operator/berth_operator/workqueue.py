@@ -21,6 +21,8 @@ class Cause(StrEnum):
     """The newest plan says something else about the workload, or about its newest spec."""
     SPENDING = "spending"
     """An hour was closed: what was spent of the workload's budget is another."""
+    SIGNALS = "signals"
+    """What is measured of the workload says something new."""
     RETRY = "retry"
     """An attempt failed."""
     TIMER = "timer"

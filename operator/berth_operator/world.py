@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from berth_scheduler.snapshot import Scaling
+
 Object = Mapping[str, Any]
 """One Kubernetes object as a plain dict."""
 
@@ -40,6 +42,8 @@ class World:
     claims: tuple[Object, ...] | None = ()
     volumes: tuple[Object, ...] = ()
     config_maps: tuple[Object, ...] = ()
+    scalings: Mapping[str, Scaling] | None = None
+    """What the replica controller asks for, by workload key; None: nobody knows better than the statuses say."""
 
     @classmethod
     def of(cls, objects: Iterable[Object], *, claims_known: bool = True) -> Self:
@@ -49,7 +53,8 @@ class World:
             field = FIELD_BY_KIND.get(group_and_kind(thing))
             if field is not None:
                 fields.setdefault(field, []).append(thing)
-        world = cls(**{field: tuple(things) for field, things in fields.items()})
+        known: dict[str, Any] = {field: tuple(things) for field, things in fields.items()}
+        world = cls(**known)
         return world if claims_known or world.claims else replace(world, claims=None)
 
 

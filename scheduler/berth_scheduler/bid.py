@@ -1,6 +1,6 @@
 """Bids: one option of one workload as it could be had from the room that is left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +9,7 @@ from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
 from berth_scheduler.capacity import Reach, Room, millicores_of
 from berth_scheduler.cost import usd_per_month
-from berth_scheduler.crew import Crew
+from berth_scheduler.crew import Crew, steady_of
 from berth_scheduler.decision import Constraint
 from berth_scheduler.groups import replicas_for
 from berth_scheduler.incumbent import Continuation, Incumbent, continue_in_place, settle_in_place
@@ -89,9 +89,16 @@ def carbon_by_offer(found: Survey, option: int) -> dict[int, float]:
     return dict(zip(offers, usd, strict=True))
 
 
-def bid_for(found: Survey, index: int, option: int, room: Room, *, in_place: bool) -> Bid | Shortage:
-    """Have one option from the room, or carry on with what runs if that is the option and it can."""
+def bid_for(
+    found: Survey, index: int, option: int, room: Room, *, in_place: bool, replicas: int | None = None
+) -> Bid | Shortage:
+    """Have one option from the room, or carry on with what runs if that is the option and it can.
+
+    ``replicas`` None: as many as the stated rate needs.
+    """
     demand = demand_of(found, option)
+    if replicas is not None:
+        demand = replace(demand, replicas=replicas, steady=steady_of(found.workloads[index], replicas))
     incumbent = found.incumbents.get(index)
     if in_place and incumbent is not None and _carries(found, index, option):
         crew = Crew(demand.replicas, demand.steady)
@@ -182,6 +189,30 @@ def berths_of(found: Survey, option: int, row: int, replicas: tuple[tuple[int, i
             )
         )
     return tuple(sorted(berths, key=lambda berth: (berth.pool, berth.mig_profile or "")))
+
+
+def scaled_bid(found: Survey, index: int, bid: Bid, room: Room) -> Bid:
+    """The bid with as many replicas as whoever scales by demand would have of it; as it was where that has no room.
+
+    Another configuration gets so many that they sustain what those of the present one do.
+    """
+    workload, incumbent = found.workloads[index], found.incumbents.get(index)
+    if workload.scaling is None or incumbent is None:
+        return bid
+    wanted = workload.scaling.replicas
+    before = found.incumbent_rows.get(index)
+    if bid.in_place is None:
+        if before is None or found.sizing.requests_per_second[before] <= 0:
+            return bid
+        sustained = workload.scaling.replicas * found.sizing.requests_per_second[before : before + 1]
+        row = int(found.batching[bid.option])
+        wanted = int(replicas_for(sustained, found.sizing.requests_per_second[row : row + 1], np.ones(1))[0])
+    wanted = min(max(wanted, workload.minimum_replicas), workload.maximum_replicas)
+    if wanted == sum(count for _, count in bid.replicas):
+        return bid
+    scaled = bid_for(found, index, bid.option, room, in_place=bid.in_place is not None, replicas=wanted)
+    fits = isinstance(scaled, Bid) and over_budget(found, index, scaled.usd_per_hour) is None
+    return scaled if fits and isinstance(scaled, Bid) else bid
 
 
 def replicas_of_row(found: Survey, index: int, row: int) -> float:

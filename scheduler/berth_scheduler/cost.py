@@ -40,10 +40,16 @@ def usd_per_month(usd_per_hour: Fraction, policy: Policy) -> Fraction:
 
 
 def cost_of(
-    workload: Workload, berths: Sequence[Berth], usd_per_hour: Fraction, supply: Supply, policy: Policy
+    workload: Workload,
+    berths: Sequence[Berth],
+    usd_per_hour: Fraction,
+    supply: Supply,
+    policy: Policy,
+    *,
+    requests_per_second: float,
 ) -> Cost:
-    """At the planned rate. Tokens are those read and written together."""
-    per_request = usd_per_hour / (Fraction(workload.traffic.requests_per_second) * 3600)
+    """At a rate of all berths together. Tokens are those read and written together."""
+    per_request = usd_per_hour / (Fraction(requests_per_second) * 3600)
     given, made = workload.traffic.input_tokens, workload.traffic.output_tokens
     tokens = Fraction(given.mean if given else 0) + Fraction(made.mean if made else 0)
     pools = {pool.name: pool for pool in supply.pools}

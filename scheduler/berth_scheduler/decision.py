@@ -149,6 +149,11 @@ class Decision(Record):
     """What runs stays, although something else may be cheaper: see ``alternatives``."""
     waiting_for_capacity: bool = False
     """Not placed, but only because capacity is short now: it may come right by itself."""
+    requests_per_second: float | None = None
+    """The rate of all replicas together that prediction and cost are for: the stated one; where somebody scales by
+    demand the measured one, and never more than these replicas sustain."""
+    requests_per_second_per_replica: float | None = None
+    """What one replica sustains inside every objective, by the model; None where it cannot be asked."""
     prediction: Prediction | None = None
     availability_percent: float | None = None
     """How often enough replicas stand; None where ``objectives.availabilityPercent`` asks for nothing."""

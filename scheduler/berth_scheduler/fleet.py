@@ -22,13 +22,14 @@ from berth_scheduler.bid import (
     offers_of,
     option_like,
     replicas_of_row,
+    scaled_bid,
 )
 from berth_scheduler.capacity import Room
-from berth_scheduler.crew import standing_percent
+from berth_scheduler.crew import Crew, standing_percent, steady_of
 from berth_scheduler.decision import Constraint, Transition
 from berth_scheduler.incumbent import Incumbent, continue_in_place, crew_in_place, settle_in_place
 from berth_scheduler.rank import regret
-from berth_scheduler.snapshot import Berth, Workload
+from berth_scheduler.snapshot import Berth, Scaling, Workload
 from berth_scheduler.survey import Survey
 
 
@@ -88,6 +89,8 @@ def _turn(found: Survey, index: int) -> tuple[int, float, str]:
 def _keep(found: Survey, index: int, incumbent: Incumbent, room: Room) -> Choice | None:
     """What runs, at the replicas that the rate needs now; None where its capacity is gone."""
     workload = found.workloads[index]
+    if workload.scaling is not None:
+        return _keep_scaled(found, index, incumbent, workload.scaling, room)
     row = found.incumbent_rows.get(index)
     needed = replicas_of_row(found, index, row) if row is not None else float("inf")
     running = sum(one.berth.replicas for one in incumbent.running.berths)
@@ -115,6 +118,46 @@ def _keep(found: Survey, index: int, incumbent: Incumbent, room: Room) -> Choice
     )
 
 
+def _keep_scaled(found: Survey, index: int, incumbent: Incumbent, scaling: Scaling, room: Room) -> Choice | None:
+    """What runs, at the replicas that somebody who follows the demand asks for; as many of them as have room.
+
+    None where what runs already has lost its room: more replicas than there is room for move nothing.
+    """
+    workload, supply = found.workloads[index], found.supply
+    running = sum(one.berth.replicas for one in incumbent.running.berths)
+    wanted = min(max(scaling.replicas, workload.minimum_replicas), workload.maximum_replicas)
+    carrying = wanted
+    crew = crew_in_place(workload, incumbent, carrying, wanted, supply)
+    continued = continue_in_place(workload, incumbent, crew, supply, room)
+    low, high = min(running, crew.replicas), crew.replicas
+    if continued is None and low < high:
+        continued = continue_in_place(workload, incumbent, _steadied(workload, low), supply, room)
+        while continued is not None and high - low > 1:  # bisection: the most that fit
+            middle = (low + high) // 2
+            found_room = continue_in_place(workload, incumbent, _steadied(workload, middle), supply, room)
+            low, high = (low, middle) if found_room is None else (middle, high)
+            continued = found_room or continued
+    if continued is None:
+        return None
+    settle_in_place(workload, incumbent, continued, supply, room)
+    another_serves = any(one.serving and one.revision != incumbent.running.revision for one in workload.running)
+    return Choice(
+        option=option_like(found, index, incumbent),
+        row=found.incumbent_rows.get(index),
+        berths=tuple(_berth_at(found, incumbent.berth, offer, count) for offer, count in continued.replicas),
+        usd_per_hour=continued.usd_per_hour,
+        transition=Transition.SWITCH if another_serves else Transition.NONE,
+        kept=True,
+        availability_percent=standing_percent(
+            workload, carrying, continued.replicas, incumbent.berth.tensor_parallel, supply
+        ),
+    )
+
+
+def _steadied(workload: Workload, replicas: int) -> Crew:
+    return Crew(replicas, steady_of(workload, replicas))
+
+
 def _berth_at(found: Survey, like: Berth, offer: int, replicas: int) -> Berth:
     pool = found.supply.offers[offer].pool
     return like.model_copy(update={"pool": pool.name, "capacity_type": pool.capacity_type, "replicas": replicas})
@@ -129,6 +172,7 @@ def _serve(found: Survey, index: int, plan: FleetPlan) -> None:
     runs = any(running.berths for running in workload.running)
     bid = best_bid(found, index, room, plan.lost)
     if bid is not None:
+        bid = scaled_bid(found, index, bid, room)
         transition = Transition.SWITCH if runs and bid.in_place is None else Transition.NONE
         hold(found, index, bid, room)
         plan.choices[index] = choice_of(found, index, bid, transition)
@@ -140,6 +184,7 @@ def _serve(found: Survey, index: int, plan: FleetPlan) -> None:
         for holding in running:
             room.hold(workload.key, holding)
         return
+    bid = scaled_bid(found, index, bid, room)
     hold(found, index, bid, room)
     room.hold_rest(workload.key, running)
     transition = Transition.RECREATE if workload.strategy == "Recreate" else Transition.WAIT

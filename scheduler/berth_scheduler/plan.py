@@ -91,7 +91,9 @@ def _decisions(found: Survey, fleet: FleetPlan) -> list[Decision]:
         choice = fleet.choices.get(index)
         alternatives: Sequence[Alternative] = nearest.get(index, ())
         if choice is not None:
-            alternatives = runners_up(found, index, choice, fleet.room)
+            # Others are sized for the stated rate: beside a count that follows another one they would not compare.
+            scaled = found.workloads[index].scaling is not None
+            alternatives = () if scaled else runners_up(found, index, choice, fleet.room)
         evidence = Evidence(misses[index], rejected[index], tuple(alternatives), predictions.get(index))
         if choice is not None:
             decisions.append(verdict.placed(found, index, choice, evidence))
@@ -106,7 +108,7 @@ def _predictions(found: Survey, fleet: FleetPlan) -> dict[int, Prediction]:
         (
             index,
             choice.row,
-            found.workloads[index].traffic.requests_per_second / sum(berth.replicas for berth in choice.berths),
+            verdict.load_of(found, index, choice).requests_per_second / sum(berth.replicas for berth in choice.berths),
         )
         for index, choice in sorted(fleet.choices.items())
         if choice.row is not None

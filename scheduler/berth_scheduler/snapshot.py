@@ -157,6 +157,16 @@ class Running(Record):
     berths: tuple[RunningBerth, ...]
 
 
+class Scaling(Record):
+    """How many replicas are asked for now, instead of what the stated rate needs: by the replica controller, or through
+    the scale subresource."""
+
+    replicas: int
+    """Of the configuration that runs."""
+    requests_per_second: float | None = None
+    """The measured rate that this count is for; None: nobody measured."""
+
+
 class Workload(Record):
     key: str
     """``namespace/name``."""
@@ -187,6 +197,8 @@ class Workload(Record):
     resources: PodResources
     strategy: Literal["Switch", "Recreate"] = "Switch"
     running: tuple[Running, ...] = ()
+    scaling: Scaling | None = None
+    """Somebody follows the demand; None: the replicas are those that the stated rate needs."""
     objective_broken: bool = False
     """A measured objective does not hold: the workload may move although its spec is unchanged."""
     remarks: tuple[Problem, ...] = ()

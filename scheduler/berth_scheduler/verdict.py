@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from berth_cost.cases.case import Prediction
+from berth_cost.rounding import significant_number
 from berth_scheduler.cost import cost_of
 from berth_scheduler.decision import Alternative, Constraint, Decision, Rejection, Transition, Verdict
 from berth_scheduler.fleet import Choice, FleetPlan
@@ -32,8 +33,30 @@ NOT_HASHED = {
     "savings": True,
     "cost": {"price_date", "effective_usd_per_hour", "usd_per_hour_low", "usd_per_hour_high", "price_note"},
     "decision_hash": True,
+    "requests_per_second": True,
+    "requests_per_second_per_replica": True,
 }
 HASH_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests/s: of all replicas as predicted, and what one of them sustains (None: the model cannot be asked)."""
+
+    requests_per_second: float
+    per_replica: float | None
+
+
+def load_of(found: Survey, index: int, choice: Choice) -> Load:
+    """The stated rate; where somebody scales by demand the measured one, as far as the replicas sustain it."""
+    workload = found.workloads[index]
+    sustained = float(found.sizing.requests_per_second[choice.row]) if choice.row is not None else 0.0
+    rate = workload.traffic.requests_per_second
+    if workload.scaling is not None:
+        rate = workload.scaling.requests_per_second or rate
+        if sustained > 0:
+            rate = significant_number(min(rate, sustained * sum(berth.replicas for berth in choice.berths)))
+    return Load(rate, significant_number(sustained) if sustained > 0 else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +90,16 @@ def without_pools(workload: Workload) -> Decision:
 def placed(found: Survey, index: int, choice: Choice, evidence: Evidence) -> Decision:
     workload = found.workloads[index]
     cost = None
+    load = load_of(found, index, choice)
     if choice.usd_per_hour is not None:
-        cost = cost_of(workload, choice.berths, choice.usd_per_hour, found.supply, found.policy)
+        cost = cost_of(
+            workload,
+            choice.berths,
+            choice.usd_per_hour,
+            found.supply,
+            found.policy,
+            requests_per_second=load.requests_per_second,
+        )
     reason = Verdict.KEPT if choice.kept else Verdict.PLACED
     if choice.transition is Transition.WAIT:
         reason = Verdict.NO_ROOM_TO_SWITCH
@@ -81,6 +112,8 @@ def placed(found: Survey, index: int, choice: Choice, evidence: Evidence) -> Dec
             berths=choice.berths,
             transition=choice.transition,
             kept=choice.kept,
+            requests_per_second=load.requests_per_second,
+            requests_per_second_per_replica=load.per_replica,
             prediction=evidence.prediction,
             availability_percent=choice.availability_percent,
             cost=cost,

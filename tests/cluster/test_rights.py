@@ -77,6 +77,12 @@ def live_through_it(cluster: LocalCluster, values: Object) -> None:
     api.patch(TINY, {"spec": {"serving": {"resources": {"requests": {"cpu": "1500m"}}}}})
     cluster.wait_until(lambda: moved(api, before), timeout_seconds=60, what="another revision of tiny")
 
+    for desired in (2, 1):
+        api.patch(TINY, {"spec": {"autoscaling": {"mode": "External"}, "replicas": {"minimum": 1, "desired": desired}}})
+        cluster.wait_until(
+            lambda count=desired: ready_pods(api) == count, timeout_seconds=60, what=f"{desired} of tiny"
+        )
+
     strays = [stray(api, kind) for kind in SHARED]
     cluster.wait_until(lambda: not any(map(api.exists, strays)), what="the removal of children that nothing needs")
 
@@ -117,6 +123,14 @@ def moved(api: Api, before: str) -> bool:
     left = api.items(f"/api/v1/namespaces/vision/configmaps?{query}")
     ready = condition({"status": status}, "Ready").get("status") == "True"
     return ready and status["revision"] != before and not left
+
+
+def ready_pods(api: Api) -> int:
+    """Of tiny: pods that run, none on its way out, and ready as its status says."""
+    pods = api.items("/api/v1/namespaces/vision/pods?labelSelector=berthmaster.dev%2Fworkload%3Dtiny")
+    status = api.get(TINY)["status"]
+    settled = condition({"status": status}, "Ready").get("status") == "True"
+    return len(pods) if settled and status.get("readyReplicas") == len(pods) else 0
 
 
 def stray(api: Api, kind: str) -> str:

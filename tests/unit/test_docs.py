@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import api_cases
 from berth_operator.api.conditions import NEEDS_A_PERSON, ConditionType, Reason
 from berth_operator.api.reference import PAGES, docstrings_of
 from berth_operator.api.v1alpha1 import parse_pool, parse_workload
@@ -183,6 +184,9 @@ def test_every_yaml_block_is_read_by_what_it_is_for(page: str, block: str, tmp_p
     elif set(document) & {field.alias for field in Settings.model_fields.values()}:
         (tmp_path / "settings.yaml").write_text(block)
         Settings.load(tmp_path / "settings.yaml")
+    elif "autoscaling" in document["spec"]:
+        (least,) = (case.manifest for case in api_cases.accepted() if case.name == "the least that can be said")
+        parse_workload(api_cases.merge_patch(least, document), strict=True)
     else:
         assert "ignoreDifferences" in document["spec"], f"{page}: nobody reads {sorted(document)}"
 

@@ -30,7 +30,7 @@ class ConditionType(StrEnum):
     SLO_MET = "SLOMet"
     """Measured inside the objectives; Unknown without measurements."""
     AUTOSCALING = "Autoscaling"
-    """The replica counts are ours."""
+    """The replica counts are set as spec.autoscaling.mode says."""
     BUDGET_OK = "BudgetOK"
     """What was spent in this month, what its end is forecast to come to, and the planned monthly cost are inside
     spec.budget, or there is no budget."""
@@ -44,6 +44,8 @@ class ConditionType(StrEnum):
     """Present only while True: it may still come right by itself."""
     STALLED = "Stalled"
     """Present only while True: a person is needed."""
+    MISPREDICTED = "Mispredicted"
+    """Present only while True: what replicas carry lies outside the band of the prediction."""
 
 
 WORKLOAD_CONDITIONS = (
@@ -58,7 +60,7 @@ WORKLOAD_CONDITIONS = (
 """Of every InferenceWorkload from the first visit on, Unknown until known."""
 POOL_CONDITIONS = (ConditionType.PRICED, ConditionType.MATCHED)
 """Of every GPUPool from the first visit on, Unknown until known."""
-WHILE_TRUE = frozenset({ConditionType.RECONCILING, ConditionType.STALLED})
+WHILE_TRUE = frozenset({ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.MISPREDICTED})
 
 
 class Reason(StrEnum):
@@ -127,13 +129,35 @@ class Reason(StrEnum):
 
     # SLOMet
     NOT_MEASURED = "NotMeasured"
-    """Nothing measures this workload's objectives."""
+    """Nothing measures this workload's objectives, or all of them."""
+    OBJECTIVES_MET = "ObjectivesMet"
+    """Every latency objective holds as measured."""
+    OBJECTIVE_BROKEN = "ObjectiveBroken"
+    """A measured percentile is above its objective."""
 
     # Autoscaling
     MANAGED = "Managed"
-    """The replica counts are the decision's."""
+    """The replicas follow the measured demand, or, where nothing measures it, the stated rate."""
+    EXTERNAL = "External"
+    """The replicas follow spec.replicas.desired, which an HPA, KEDA or a person sets."""
+    DISABLED = "Disabled"
+    """The replicas are what the stated rate needs, as the spec asks."""
+    AT_MAXIMUM = "AtMaximum"
+    """More replicas are wanted than spec.replicas.maximum allows, or than there is room for."""
+    SIGNALS_MISSING = "SignalsMissing"
+    """No arrival rate was measured, or a number is none: the replicas are held."""
+    SIGNALS_STALE = "SignalsStale"
+    """The newest sample is too old: the replicas are held."""
+    SIGNALS_CONTRADICT = "SignalsContradict"
+    """What is measured cannot all be true: the replicas are held."""
+    CAPACITY_UNKNOWN = "CapacityUnknown"
+    """The model does not say what a replica sustains: the replicas are held."""
     REPLICAS_OWNED_BY_OTHER = "ReplicasOwnedByOther"
     """Somebody else set a Deployment's replicas; they are left alone until let go."""
+
+    # Mispredicted
+    OUTSIDE_BAND = "OutsideBand"
+    """What a replica carries lies outside the band of the prediction."""
 
     # BudgetOK
     WITHIN_BUDGET = "WithinBudget"

@@ -1,8 +1,4 @@
-"""The CustomResourceDefinitions, made from the models: ``python -m berth_operator.api.crd --to crds/``.
-
-The scale subresource is left out on purpose: it needs a field of the spec to write to, and until there is a mode in
-which somebody else may say how many replicas there are, ``kubectl scale`` would be accepted and do nothing.
-"""
+"""The CustomResourceDefinitions, made from the models: ``python -m berth_operator.api.crd --to crds/``."""
 
 import argparse
 import inspect
@@ -69,6 +65,8 @@ class Definition:
     short_names: tuple[str, ...]
     scope: str
     columns: tuple[Column, ...]
+    scale: Mapping[str, str] | None = None
+    """Paths of the scale subresource; None: there is none."""
     categories: ClassVar = ("berthmaster", "inference")
 
     @property
@@ -95,7 +93,7 @@ class Definition:
             "served": True,
             "storage": True,
             "schema": {"openAPIV3Schema": self.schema()},
-            "subresources": {"status": {}},
+            "subresources": {"status": {}} | ({} if self.scale is None else {"scale": dict(self.scale)}),
             "additionalPrinterColumns": [column.as_schema() for column in self.columns],
         }
         names = {
@@ -132,6 +130,11 @@ WORKLOADS = Definition(
         Column("Message", _of_condition("Ready", "message"), "Of the condition Ready.", wide=True),
         _AGE,
     ),
+    scale={
+        "specReplicasPath": ".spec.replicas.desired",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    },
 )
 POOLS = Definition(
     kind=GPUPool,

@@ -103,7 +103,8 @@ class LatencyEstimate(Part):
 
 
 class Predicted(Part):
-    """What the decision is expected to do at the stated traffic."""
+    """What the decision is expected to do at the rate that its replicas are for: the stated one, or where they follow
+    demand the measured one of when they were last scaled."""
 
     latency: LatencyEstimate | None = None
     """From request to complete answer."""
@@ -114,11 +115,54 @@ class Predicted(Part):
     requests_per_second: Estimate | None = None
     """The rate that saturates all replicas together; objectives break before it."""
     output_tokens_per_second: Estimate | None = None
-    """Of all replicas together, at the stated traffic."""
+    """Of all replicas together, at that rate."""
     utilization_percent: Percent | None = None
-    """Share of the replicas' capacity that the stated traffic takes."""
+    """Share of the replicas' capacity that this rate takes."""
     evidence: Literal["measured", "interpolated", "calibrated", "estimated"]
     """What the prediction rests on: measurements of this very configuration, or less."""
+
+
+class ObservedLatency(Part):
+    """Measured latency in milliseconds, by statistic, to two digits."""
+
+    mean_milliseconds: DecimalString | None = None
+    """The mean."""
+    p50_milliseconds: DecimalString | None = None
+    """The median."""
+    p90_milliseconds: DecimalString | None = None
+    """The 90th percentile."""
+    p95_milliseconds: DecimalString | None = None
+    """The 95th percentile."""
+    p99_milliseconds: DecimalString | None = None
+    """The 99th percentile."""
+
+
+class Observed(Part):
+    """What was measured of the replicas that serve, smoothed over minutes; written when it changed noticeably."""
+
+    requests_per_second: DecimalString | None = None
+    """Arrivals at all replicas together."""
+    utilization_percent: Percent | None = None
+    """Busy share of the replicas' instances, as in the metrics and the dashboard."""
+    latency: ObservedLatency | None = None
+    """From request to complete answer."""
+    time_to_first_token: ObservedLatency | None = None
+    """Language models: from request to the first token."""
+    time_per_output_token: ObservedLatency | None = None
+    """Language models: between tokens."""
+    seconds_to_ready: Tally | None = None
+    """From the making of a pod to ready: the median of the last ones; the forecast looks so far ahead."""
+    capacity_percent: Tally | None = None
+    """What a replica was seen to carry, in percent of what the model says."""
+
+
+class Learned(Part):
+    """What the replica controller keeps over a restart. Dropped when the revision changes."""
+
+    revision: Word
+    """Of which it was learned."""
+    memory: Annotated[str, Field(max_length=2048)]
+    """Errors of the forecast, margins and the profile of the day, packed; of no use to anybody else."""
 
 
 class WorkloadCost(Part):
@@ -129,7 +173,7 @@ class WorkloadCost(Part):
     usd_per_month: DecimalString
     """The same for all hours of a month, 730 unless policy.hoursPerMonth says otherwise; spec.budget limits it."""
     usd_per_million_requests: DecimalString | None = None
-    """USD at exactly the stated traffic; with less, each request costs more."""
+    """USD at the rate that the replicas are for: the stated one, or the measured one of when they were last scaled."""
     usd_per_million_tokens: DecimalString | None = None
     """The same for tokens read and written together; language models only."""
     price_date: date | None = None
@@ -220,11 +264,15 @@ class InferenceWorkloadStatus(Part):
     """What was decided, by pool; empty while nothing is placed, also where an earlier revision still runs."""
     replicas: Tally | None = None
     """Pods that the wanted revision asks for; where none is decided, pods that what runs asks for."""
+    desired_replicas: Tally | None = None
+    """What the replica controller asks for; absent where the stated rate, or somebody else, decides."""
     ready_replicas: Tally | None = None
     """Pods of the wanted revision that are ready; where none is decided, of the one that serves."""
     selector: Annotated[str, Field(max_length=512)] | None = None
-    """Label selector of the pods that serve, for kubectl get pods -l."""
+    """Label selector of the pods that serve, for kubectl get pods -l and for an HPA."""
     predicted: Predicted | None = None
+    observed: Observed | None = None
+    learned: Learned | None = None
     cost: WorkloadCost | None = None
     savings: Annotated[tuple[SavingStatus, ...], Field(max_length=4)] = ()
     """What the decision saves against named baselines, and where that comes from."""

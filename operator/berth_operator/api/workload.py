@@ -47,7 +47,8 @@ class Traffic(Part):
     """The demand that the placement must sustain."""
 
     requests_per_second: PositiveDecimal
-    """The rate that all replicas together must sustain. They follow this number, not the requests that arrive."""
+    """The rate that all replicas together must sustain: the placement is chosen for it. How many replicas run while
+    demand moves is autoscaling's business."""
     burstiness: NotNegativeDecimal = Field(default="1.0", validate_default=True)
     """Squared coefficient of variation of the gaps between arrivals: 0 constant, 1 Poisson, above 1 bursty."""
     items_per_request: Annotated[int, Field(strict=True, ge=1, le=65536)] = 1
@@ -158,7 +159,7 @@ class CarbonObjective(Part):
 class Objectives(Part):
     """What a placement must keep at the stated traffic, as predicted: latencies at the upper edge of their 90 % band.
 
-    They are never relaxed. Nothing measures them while the workload serves.
+    They are never relaxed. Whether they hold as measured is said by the condition SLOMet, where Prometheus is set up.
     """
 
     latency: Latency | None = None
@@ -228,6 +229,9 @@ class Replicas(Part):
     """Fewest replicas, also where the traffic needs fewer."""
     maximum: Annotated[int, Field(strict=True, ge=1, le=1000)] = 20
     """Most replicas: what needs more is not chosen. Each revision by itself: during a switch both run."""
+    desired: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = None
+    """What the scale subresource reads and writes, with autoscaling.mode External only: as many run, within minimum and
+    maximum. State the number to begin with; from then on it is the HPA's or KEDA's."""
 
     rules: ClassVar = (
         Rule(
@@ -237,6 +241,19 @@ class Replicas(Part):
             field=".minimum",
         ),
     )
+
+
+class Autoscaling(Part):
+    """Who says how many replicas there are while demand moves."""
+
+    mode: Literal["Managed", "External", "Disabled"] = "Managed"
+    """Managed: the operator follows what Prometheus measures, where it is told of one; else the stated rate. External:
+    an HPA, KEDA or a person, through replicas.desired. Disabled: always what traffic.requestsPerSecond needs."""
+    target_utilization_percent: Annotated[int, Field(strict=True, ge=10, le=100)] = 75
+    """Managed: arrivals over what the replicas sustain inside the objectives. Lower keeps more in hand and costs more;
+    at 100 the objectives just hold."""
+    scale_down_stabilization_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 300
+    """Managed: replicas go only when none of them was wanted for so long."""
 
 
 class Spot(Part):
@@ -348,6 +365,7 @@ class InferenceWorkloadSpec(Part):
     priority: Annotated[int, Field(strict=True, ge=-1_000_000_000, le=1_000_000_000)] = 0
     """Where capacity is short, the higher number is placed first; what runs stays."""
     replicas: Replicas = Replicas()
+    autoscaling: Autoscaling = Autoscaling()
     spot: Spot | None = None
     """Absent, where Spot is allowed: at most 70 percent on spot, at least 1 replica never."""
     budget: Budget | None = None
@@ -366,6 +384,15 @@ class InferenceWorkloadSpec(Part):
             message="spot.onDemandBase must not be above replicas.maximum (20 unless stated)",
             holds=lambda spec: spec.spot is None or spec.spot.on_demand_base <= spec.replicas.maximum,
             field=".spot",
+        ),
+        Rule(
+            cel="(self.autoscaling.mode == 'External') == has(self.replicas.desired)",
+            message=(
+                "replicas.desired and autoscaling.mode External go together: it is what an HPA, KEDA or kubectl scale"
+                " writes, and the number to begin with"
+            ),
+            holds=lambda spec: (spec.autoscaling.mode == "External") == (spec.replicas.desired is not None),
+            field=".replicas",
         ),
         Rule(
             cel="!has(self.objectives.quality) || self.model.variants.all(variant, has(variant.quality))",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,7 +16,7 @@ from berth_operator.errors import InvalidSettings
 from berth_operator.gather import gather
 from berth_operator.manifests import InvalidManifests, Manifests, read_manifests
 from berth_operator.settings import Settings
-from berth_operator.world import Object, World, key_of, namespace_of
+from berth_operator.world import World, key_of, namespace_of
 from berth_scheduler.decision import Plan
 from berth_scheduler.plan import plan
 from berth_scheduler.snapshot import Snapshot
@@ -127,15 +128,18 @@ def overlaid(live: World, stated: World) -> World:
 
     A replaced workload keeps its uid: it is the same object, and what runs for it stays its own.
     """
-    changes: dict[str, tuple[Object, ...]] = {}
+    changes: dict[str, Any] = {}
     for kind in fields(World):
+        if kind.name == "scalings":
+            continue  # not of objects: the statuses say it
         over = getattr(stated, kind.name)
         if over:
             under = {key_of(thing): thing for thing in getattr(live, kind.name) or ()}
             for thing in over:
                 metadata = (under.get(key_of(thing)) or {}).get("metadata") or {}
                 kept = {name: metadata[name] for name in ("uid", "creationTimestamp") if name in metadata}
-                under[key_of(thing)] = {**thing, "metadata": {**kept, **thing["metadata"]}}
+                status = {"status": found["status"]} if "status" in (found := under.get(key_of(thing)) or {}) else {}
+                under[key_of(thing)] = {**status, **thing, "metadata": {**kept, **thing["metadata"]}}
             changes[kind.name] = tuple(under.values())
     return replace(live, **changes)
 

@@ -79,7 +79,7 @@ def test_every_column_reads_a_field_that_there_is(definition: crd.Definition) ->
 
 def test_what_the_schema_has_not_got_yet_cannot_be_stated() -> None:
     absent = {
-        ("InferenceWorkload", "spec"): {"autoscaling", "rightSizing"},
+        ("InferenceWorkload", "spec"): {"rightSizing"},
         ("InferenceWorkload", "spec", "placement"): {"mixGPUs"},
         ("InferenceWorkload", "spec", "serving"): {"responseCacheBytes", "image", "serviceAccountName"},
         ("GPUPool", "spec", "price", "owned", "power"): {"statedUSDPerYear"},
@@ -99,9 +99,11 @@ def test_variants_are_keyed_by_precision() -> None:
     assert variants["minItems"] == 1
 
 
-def test_there_is_a_status_subresource_and_no_scale_subresource_before_there_is_something_to_scale() -> None:
-    for document in documents().values():
-        assert document["spec"]["versions"][0]["subresources"] == {"status": {}}
+def test_every_kind_has_a_status_subresource_and_workloads_have_one_to_scale() -> None:
+    subresources = {name: each["spec"]["versions"][0]["subresources"] for name, each in documents().items()}
+    assert all("status" in each for each in subresources.values())
+    scalable = [each["scale"] for each in subresources.values() if "scale" in each]
+    assert [each["specReplicasPath"] for each in scalable] == [".spec.replicas.desired"]
 
 
 def test_helm_keeps_the_definitions_on_uninstall() -> None:
@@ -147,6 +149,10 @@ def test_no_default_chooses_for_the_user_what_the_operator_decides() -> None:
         ".replicas",
         ".replicas.maximum",
         ".replicas.minimum",
+        ".autoscaling",
+        ".autoscaling.mode",
+        ".autoscaling.scaleDownStabilizationSeconds",
+        ".autoscaling.targetUtilizationPercent",
         ".rollout",
         ".rollout.strategy",
         ".budget.onExceeded",
