@@ -35,6 +35,7 @@ from berth_scheduler.snapshot import (
     Problem,
     Quality,
     QualityObjective,
+    RightSizing,
     Scaling,
     SpotPolicy,
     TokenLengths,
@@ -140,6 +141,11 @@ def _understood(
             spec.serving.resources if spec.serving else None, backend, model, [v.precision for v in spec.model.variants]
         ),
         strategy=spec.rollout.strategy,
+        right_sizing=RightSizing(
+            mode=spec.right_sizing.mode,
+            minimum_saving_percent=float(spec.right_sizing.minimum_saving_percent),
+            maximum_payback_hours=float(spec.right_sizing.maximum_payback_hours),
+        ),
         running=running.running,
         remarks=running.remarks,
     )

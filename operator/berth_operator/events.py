@@ -1,4 +1,5 @@
-"""Events (``events.k8s.io/v1``): on transitions of conditions only, the same one at most every 10 minutes.
+"""Events (``events.k8s.io/v1``): on transitions of conditions and news of right-sizing only, the same one at most every
+10 minutes.
 
 They are a courtesy to people who describe an object. They are posted in the background, at a bounded rate, so that a
 fleet that changes at once gets its statuses first; one that cannot be posted is counted and forgotten.

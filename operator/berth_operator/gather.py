@@ -1,6 +1,6 @@
 """From objects to a snapshot: pure, total and independent of the order in which the objects come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,9 +12,10 @@ from berth_operator.running import NOTHING_RUNS, RunningWorkload, read_running
 from berth_operator.supply.list_prices import list_prices_of
 from berth_operator.supply.pools import pools_of
 from berth_operator.world import Object, World, key_of
-from berth_scheduler.snapshot import Policy, Snapshot, Toleration, Workload
+from berth_scheduler.snapshot import Observed, Policy, Snapshot, Toleration, Workload
 
 NO_POLICY = Policy()
+NOTHING_OBSERVED: Mapping[str, Observed] = {}
 
 
 def gather(
@@ -24,10 +25,12 @@ def gather(
     time: datetime,
     policy: Policy = NO_POLICY,
     tolerations: Sequence[Toleration] = (),
+    observed: Mapping[str, Observed] = NOTHING_OBSERVED,
 ) -> Snapshot:
     """The snapshot of a world. It never raises: what is garbled has a problem or a remark, everybody else goes on.
 
-    ``tolerations`` are those that the platform gives to every pod, beside a pool's own.
+    ``tolerations`` are those that the platform gives to every pod, beside a pool's own; ``observed`` is what production
+    showed, by workload.
     """
     running = read_running(world)
     counted = frozenset[str]().union(*(one.pods for one in running.values()))
@@ -36,10 +39,14 @@ def gather(
     return Snapshot(
         time=time,
         policy=policy,
-        workloads=_workloads(world, catalogues, running),
+        workloads=tuple(_with(one, observed.get(one.key)) for one in _workloads(world, catalogues, running)),
         pools=pools,
         list_prices=list_prices_of(world, pools, catalogues, time.date(), policy),
     )
+
+
+def _with(workload: Workload, observed: Observed | None) -> Workload:
+    return workload if observed is None else workload.model_copy(update={"observed": observed})
 
 
 def _workloads(world: World, catalogues: Catalogues, running: dict[str, RunningWorkload]) -> tuple[Workload, ...]:

@@ -5,7 +5,7 @@ Built when the Lease is taken, so that a standby holds no watch and no copy of t
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -23,9 +23,11 @@ from berth_operator.kube import Kube
 from berth_operator.measurements import referred_to
 from berth_operator.metrics import Metrics
 from berth_operator.mirror import Change, Entry, Mirror
+from berth_operator.observer import Observer
 from berth_operator.planner import Batching, Planner, Result, make_plan, utc_now
 from berth_operator.projection import has_gpus
 from berth_operator.reconcile import PATIENCE, Outcome, Reconciler
+from berth_operator.right_sizing import RightSizer
 from berth_operator.routing import POOL_PREFIX, key_of, meaning
 from berth_operator.settings import Settings
 from berth_operator.signals.fleet_expectation import FleetExpectation
@@ -35,12 +37,17 @@ from berth_operator.spending.ledger_store import LedgerStore
 from berth_operator.watch import Edge
 from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
 from berth_operator.world import World
+from berth_scheduler.right_sizing.assessment import ChangeOver
+from berth_scheduler.right_sizing.course import Pace
+from berth_scheduler.snapshot import Observed
 
 log = structlog.get_logger()
 
 CLUSTER_WIDE = (kinds.POOL, kinds.NODE, kinds.VOLUME, kinds.POD)
 """Read in the whole cluster also where only some namespaces are looked after: supply is shared."""
 IN_NAMESPACES = (kinds.WORKLOAD, kinds.CLAIM, *kinds.CHILDREN)
+OBSERVE_SECONDS = 30.0
+"""Between samples of measured demand: means of five minutes are made of them."""
 SYNC_RETRY_SECONDS = 5.0
 FIRST_READ_SECONDS = 10.0
 """How long the first plan waits for ConfigMaps of measured runs; without them their workloads are not planned."""
@@ -77,6 +84,8 @@ class Leader:
         )
         self._queue = WorkQueue(Backoff(reconcile.first_retry_seconds, reconcile.last_retry_seconds))
         planning = settings.planning
+        self._observer = Observer()
+        self._right_sizer = right_sizer_of(settings, lambda: self._observer.observed(self._planner.newest.planned))
         self._planner = Planner(
             self._world,
             lambda world: make_plan(
@@ -85,6 +94,7 @@ class Leader:
                 policy=settings.policy,
                 tolerations=settings.platform.extra_tolerations,
                 now=utc_now(),
+                right_sizer=self._right_sizer,
             ),
             self._planned,
             batching=Batching(planning.idle_seconds, planning.longest_seconds, planning.rest_factor),
@@ -148,8 +158,10 @@ class Leader:
             self._recorder.run(),
             self._accountant.run(),
             self._relist(),
+            self._review(),
             resync(self._queue, self._keys, settings.resync_seconds),
             *([] if self._autoscaler is None else [self._follow_demand(self._autoscaler)]),
+            *([] if self._autoscaler is None else [self._observe_demand(self._autoscaler)]),
             *(self._work() for _ in range(settings.workers)),
         ]
         tasks = [asyncio.create_task(each) for each in everlasting]
@@ -235,6 +247,18 @@ class Leader:
                     log.warning("relist.failed", kind=mirror.kind.name, error=str(error))
                     continue
                 self._metrics.mirror_repairs.labels(mirror.kind.name).inc(repaired)
+
+    async def _observe_demand(self, autoscaler: FleetAutoscaler) -> None:
+        """Remember what is measured, for right-sizing; never returns."""
+        while True:
+            await asyncio.sleep(OBSERVE_SECONDS)
+            self._observer.see(autoscaler.observed(), self._planner.newest.planned)
+
+    async def _review(self) -> None:
+        """Plan anew every so often although nothing changed: traffic does, and moves come to an end; never returns."""
+        while True:
+            await asyncio.sleep(self._settings.right_sizing.review_seconds)
+            self._planner.mark()
 
     async def _welcome(self, mirror: Mirror) -> None:
         """Begin with a kind whose CRD was not there when we started."""
@@ -396,6 +420,17 @@ class Leader:
             outcome=outcome.result,
             **({} if outcome.error is None else {"error": str(outcome.error)}),
         )
+
+
+def right_sizer_of(settings: Settings, observed: Callable[[], Mapping[str, Observed]]) -> RightSizer:
+    calm = settings.right_sizing
+    return RightSizer(
+        observed,
+        Pace(calm.settle_seconds, calm.move_seconds, calm.probation_seconds, calm.cool_down_seconds),
+        ChangeOver(calm.start_seconds, settings.platform.drain_seconds),
+        calm.review_seconds,
+        calm.least_observed_hours,
+    )
 
 
 def _reference(workload: Entry | None) -> frozenset[tuple[str, str]]:

@@ -9,9 +9,11 @@ from prometheus_client.process_collector import ProcessCollector
 from berth_operator.autoscaling.view import Measured
 from berth_operator.plan_metrics import PlanMetrics
 from berth_operator.planner import Result
+from berth_operator.right_sizing import Review
 from berth_operator.signals import self_check
 from berth_operator.signals.source import Reading
 from berth_operator.spending.spending_metrics import SpendingMetrics
+from berth_scheduler.right_sizing.course import Phase
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -56,6 +58,24 @@ class Metrics:
         self.decisions = gauge("decisions", "Berths of the newest plan.", ["gpu", "precision", "capacity_type"])
         self.workloads = gauge("workloads", "Workloads by whether the newest plan placed them.", ["placed", "reason"])
         self.planned_cost = gauge("planned_usd_per_hour", "Cost of all berths of the newest plan.")
+        self.rightsizing_recommended = gauge(
+            "rightsizing_recommended", "Workloads that another berth would serve for less."
+        )
+        self.rightsizing_saving = gauge(
+            "rightsizing_saving_usd_per_month", "What all recommendations together would save a month."
+        )
+        self.rightsizing_under_way = gauge("rightsizing_under_way", "Workloads that right-sizing moves now.", ["phase"])
+        self.rightsizing_disagreements = gauge(
+            "rightsizing_disagreements", "Workloads whose replicas carry more or less than the model's band says."
+        )
+        self.rightsizing_moves = counter(
+            "rightsizing_moves", "Moves of right-sizing, by how far they came.", ["outcome"]
+        )
+        self.rightsizing_review_seconds = histogram(
+            "rightsizing_review_seconds",
+            "Duration of asking the whole fleet whether another berth would do for less.",
+            buckets=_LONG_SECONDS,
+        )
         self.of_workloads = PlanMetrics(self.registry)
         of_workload = ["workload_namespace", "workload"]
         self.desired_replicas = gauge(
@@ -129,6 +149,21 @@ class Metrics:
                 shown.labels(*labels).set(count)
         self.planned_cost.set(cost)
         self.of_workloads.show(result)
+        if result.review is not None:
+            self._show_right_sizing(result.review)
+
+    def _show_right_sizing(self, review: Review) -> None:
+        courses = review.advance.courses.values()
+        told = [course.recommendation for course in courses if course.recommendation is not None]
+        self.rightsizing_recommended.set(len(told))
+        self.rightsizing_saving.set(float(sum(one.proposal.saving_usd_per_month for one in told)))
+        for phase in (Phase.MOVING, Phase.PROBATION, Phase.REVERTING):
+            self.rightsizing_under_way.labels(phase.value).set(sum(course.phase is phase for course in courses))
+        self.rightsizing_disagreements.set(sum(course.disagreement is not None for course in courses))
+        for outcome in ("begun", "arrived", "given_up", "reverted"):
+            self.rightsizing_moves.labels(outcome).inc(len(getattr(review.advance, outcome)))
+        if review.seconds is not None:
+            self.rightsizing_review_seconds.observe(review.seconds)
 
     def observe_reading(self, reading: Reading, seconds: float) -> None:
         """One reading of Prometheus. While it cannot be used, what was measured before is not shown as if it held."""

@@ -18,11 +18,13 @@ import structlog
 from berth_operator.catalogues import Catalogues
 from berth_operator.gather import gather
 from berth_operator.pool_report import Held
+from berth_operator.right_sizing import Review, RightSizer
 from berth_operator.saving_report import told_savings
 from berth_operator.spending.running_cost import RunningFleet, running_fleet
 from berth_operator.world import World
 from berth_scheduler.decision import Decision
 from berth_scheduler.plan import plan
+from berth_scheduler.right_sizing.course import Course
 from berth_scheduler.snapshot import Policy, Pool, Snapshot, Toleration, Workload
 
 log = structlog.get_logger()
@@ -37,6 +39,8 @@ class Planned:
     the pods: whoever asks for them plans again."""
     workload: Workload
     """As it was planned, without what ran then."""
+    course: Course | None = None
+    """What right-sizing says about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Result:
     pools: Mapping[str, SeenPool]
     running: RunningFleet | None = None
     """What is paid for while this is the newest plan; None before the first."""
+    review: Review | None = None
+    """What right-sizing found; None before its first look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +72,39 @@ class Batching:
 
 
 def make_plan(
-    world: World, catalogues: Catalogues, *, policy: Policy, tolerations: tuple[Toleration, ...], now: datetime
+    world: World,
+    catalogues: Catalogues,
+    *,
+    policy: Policy,
+    tolerations: tuple[Toleration, ...],
+    now: datetime,
+    right_sizer: RightSizer | None = None,
 ) -> Result:
-    """Gather, plan and reduce. ``tolerations`` are those that every pod gets. Pure, and slow for a large fleet."""
-    snapshot = gather(world, catalogues, time=now, policy=policy, tolerations=tolerations)
-    return reduce(snapshot, plan(snapshot).decisions)
+    """Gather, plan, review and reduce; slow for a large fleet. ``tolerations`` are those that every pod gets."""
+    observed = right_sizer.known_traffic(world, now) if right_sizer else {}
+    snapshot = gather(world, catalogues, time=now, policy=policy, tolerations=tolerations, observed=observed)
+    if right_sizer is None:
+        return reduce(snapshot, plan(snapshot).decisions)
+    snapshot = right_sizer.direct(snapshot, world)
+    planned = plan(snapshot)
+    return reduce(snapshot, planned.decisions, right_sizer.review(snapshot, planned, world, now))
 
 
-def reduce(snapshot: Snapshot, decisions: Iterable[Decision]) -> Result:
+def reduce(snapshot: Snapshot, decisions: Iterable[Decision], review: Review | None = None) -> Result:
     """What the operator keeps of a plan."""
+    courses = review.advance.courses if review else {}
     workloads = {each.key: each for each in snapshot.workloads}
     held = _held(snapshot.workloads)
     planned = {
         each.workload: Planned(
             each.model_copy(update={"rejected": (), "savings": told_savings(each)}),
-            workloads[each.workload].model_copy(update={"running": (), "measured": ()}),
+            workloads[each.workload].model_copy(update={"running": (), "measured": (), "observed": None}),
+            courses.get(each.workload),
         )
         for each in decisions
     }
     pools = {pool.name: SeenPool(pool, held.get(pool.name, Held())) for pool in snapshot.pools}
-    return Result(planned, pools, running_fleet(snapshot))
+    return Result(planned, pools, running_fleet(snapshot), review)
 
 
 def _held(workloads: Iterable[Workload]) -> dict[str, Held]:
@@ -180,6 +199,8 @@ class Planner:
         keys = _different(before.planned, result.planned)
         pools = _different(before.pools, result.pools)
         self._observe(seconds, result)
+        if result.review is not None and result.review.moves:
+            self.mark()
         placed = sum(each.decision.placed for each in result.planned.values())
         log.info("plan", seconds=round(seconds, 3), workloads=len(result.planned), placed=placed, changed=len(keys))
         self._changed(keys, pools)

@@ -15,7 +15,7 @@ def planning_hash(spec: InferenceWorkloadSpec, measured: Sequence[MeasuredPoint]
     """Sixteen hexadecimal digits over the planning-relevant spec and the measured runs that it refers to.
 
     Left out is what only rendering reads: names, tensors, paths, pull secrets, the rollout's strategy; and who scales
-    by demand, and to how many: that moves nothing, it adds and takes away. Defaults are
+    by demand, and to how many: that moves nothing, it adds and takes away; and what right-sizing may do. Defaults are
     left out too, so that a field that a later release adds moves nothing.
     """
     stated: dict[str, Any] = spec.model_dump(
@@ -24,6 +24,7 @@ def planning_hash(spec: InferenceWorkloadSpec, measured: Sequence[MeasuredPoint]
         exclude_defaults=True,
         exclude={
             "model": {"name": True, "inputs": True, "outputs": True, "variants": True},
+            "right_sizing": True,
             "rollout": True,
             "autoscaling": True,
             "replicas": {"desired"},

@@ -26,6 +26,7 @@ from berth_operator.platform import Platform
 from berth_operator.pool_report import pool_status
 from berth_operator.render import Rendered, Unrenderable, render
 from berth_operator.report import Following, Obstacle, Progress
+from berth_operator.right_sizing_report import right_sizing_news
 from berth_operator.rollout import Observed, Step, Wanted, advance
 from berth_operator.spending.budget_report import Standing
 
@@ -258,7 +259,13 @@ class Reconciler:
         previous = owner.thing["status"]
         progress = replace(made.progress, standing=self._standing(key))
         status = report.workload_status(
-            planned.workload, planned.decision, progress, previous, self._now(), following=self._following(key, owner)
+            planned.workload,
+            planned.decision,
+            progress,
+            previous,
+            self._now(),
+            following=self._following(key, owner),
+            course=planned.course,
         )
         writes, error = made.writes, made.error
         try:
@@ -290,6 +297,8 @@ class Reconciler:
         stored = await self._kube.apply(kind, body, manager=TEMPLATE_MANAGER, force=True, subresource="status")
         self._mirrors[kind].see(stored, quiet=True)
         self._recorder.tell(about, read_conditions(previous), read_conditions(status))
+        for each in right_sizing_news(previous, status):
+            self._recorder.post(about, each)
         return 1
 
     async def _pool(self, name: str) -> Outcome:

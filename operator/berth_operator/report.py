@@ -30,10 +30,12 @@ from berth_operator.api.v1alpha1 import (
 from berth_operator.autoscaling.view import View
 from berth_operator.labels import REVISION, WORKLOAD
 from berth_operator.report_numbers import alternative, cost, joined, predicted
+from berth_operator.right_sizing_report import recommendation_status, right_sizing_status
 from berth_operator.rollout import Phase, Running
 from berth_operator.saving_report import saving_statuses
 from berth_operator.spending.budget_report import Standing, budget_finding, budget_status
 from berth_scheduler.decision import Decision
+from berth_scheduler.right_sizing.course import Course
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
 
 MAXIMUM_ALTERNATIVES = 5
@@ -101,6 +103,7 @@ def workload_status(
     now: datetime,
     *,
     following: Following = STATED_RATE,
+    course: Course | None = None,
 ) -> dict[str, Any]:
     """The status of ``workload`` as JSON; equal to ``previous`` where nothing changed that is worth a write."""
     budget = _budget(workload, progress, previous)
@@ -132,6 +135,8 @@ def workload_status(
         savings=saving_statuses(decision),
         budget=budget,
         alternatives=tuple(alternative(each) for each in decision.alternatives[:MAXIMUM_ALTERNATIVES]),
+        recommendation=None if course is None else recommendation_status(course),
+        right_sizing=None if course is None else right_sizing_status(course),
         revision=progress.revision,
         serving_revision=progress.serving,
         decision_hash=decision.decision_hash,

@@ -85,6 +85,26 @@ class PlanningSettings(Record):
     """After a plan that took t seconds, rest t × this: 1 keeps planning below half a core in a restless cluster."""
 
 
+class RightSizingSettings(Record):
+    """How calmly right-sizing goes, for the whole fleet; what a workload allows stands in its spec."""
+
+    review_seconds: Seconds = 300
+    """All workloads are asked once in this time whether another berth would do for less: a second plan each time where
+    traffic was observed."""
+    least_observed_hours: Annotated[float, Field(ge=0.1, le=24)] = 24
+    """Observed traffic counts from then on. Less than a day may have missed its peak."""
+    settle_seconds: Annotated[float, Field(ge=0, le=86_400)] = 1800
+    """How long a proposal must stand before it is recommended: a flap of prices or capacity is not worth a word."""
+    move_seconds: Seconds = 3600
+    """A move that has not arrived by then, for want of room or because its pods do not start, is given up."""
+    probation_seconds: Seconds = 1800
+    """After a move, an objective that breaks within this time takes the workload back. Nobody else moves meanwhile."""
+    cool_down_seconds: Seconds = 21_600
+    """A workload that moved stays for so long; twice as long with every further move within a week."""
+    start_seconds: Seconds = 600
+    """What a start is taken to last in the cost of a change, where neither a measurement nor the pool says."""
+
+
 class ReconcileSettings(Record):
     """How work is done."""
 
@@ -197,6 +217,7 @@ class Settings(Record):
     policy: Policy = Policy()
     """What every plan obeys."""
     planning: PlanningSettings = PlanningSettings()
+    right_sizing: RightSizingSettings = RightSizingSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     autoscaling: AutoscalingSettings = AutoscalingSettings()
     lease: LeaseSettings = LeaseSettings()

@@ -54,7 +54,7 @@ def cost_of(
     tokens = Fraction(given.mean if given else 0) + Fraction(made.mean if made else 0)
     pools = {pool.name: pool for pool in supply.pools}
     prices = [price for berth in berths if (price := pools[berth.pool].price) is not None]
-    wasted = _wasted_usd_per_hour(berths, pools)
+    wasted = wasted_usd_per_hour(berths, pools)
     return Cost(
         usd_per_hour=money(usd_per_hour),
         usd_per_month=money(usd_per_month(usd_per_hour, policy)),
@@ -66,7 +66,7 @@ def cost_of(
     )
 
 
-def _wasted_usd_per_hour(berths: Sequence[Berth], pools: Mapping[str, Pool]) -> float:
+def wasted_usd_per_hour(berths: Sequence[Berth], pools: Mapping[str, Pool]) -> float:
     """What is paid for starts after interruptions: price × interruptions × start-up of everything on spot."""
     wasted = 0.0
     for berth in berths:

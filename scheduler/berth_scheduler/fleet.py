@@ -1,35 +1,39 @@
 """The fleet: workloads share capacity, and each gets its berths.
 
-Order of service: what runs and may stay, then the others by priority (higher first), then by how much they would
-lose by their second choice (one without a second choice first), then by key. A workload that comes later takes the
-best of its options that still has room. What runs for a workload is held until its successor serves, so that a
-workload that moves needs room for both.
+Order of service: what runs and may stay, then what right-sizing moves if there is room beside what runs, then the
+others by priority (higher first), then by how much they would lose by their second choice (one without a second choice
+first), then by key. A workload that comes later takes the best of its options that still has room. What runs for a
+workload is held until its successor serves, so that a workload that moves needs room for both.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
 
+from berth_scheduler.allocation import Shortage, allocate
 from berth_scheduler.bid import (
     Bid,
     Lost,
     berths_of,
     best_bid,
     carrying_of_row,
+    demand_of,
     hold,
     offers_of,
     option_like,
+    over_budget,
     replicas_of_row,
     scaled_bid,
 )
 from berth_scheduler.capacity import Room
-from berth_scheduler.crew import Crew, standing_percent, steady_of
+from berth_scheduler.crew import Crew, berthing_of, crew_of, standing_percent, steady_of
 from berth_scheduler.decision import Constraint, Transition
+from berth_scheduler.groups import replicas_for
 from berth_scheduler.incumbent import Incumbent, continue_in_place, crew_in_place, settle_in_place
 from berth_scheduler.rank import regret
-from berth_scheduler.snapshot import Berth, Scaling, Workload
+from berth_scheduler.snapshot import Berth, CapacityType, Scaling, Workload
 from berth_scheduler.survey import Survey
 
 
@@ -68,6 +72,9 @@ def plan_fleet(found: Survey, room: Room) -> FleetPlan:
             kept = _keep(found, index, incumbent, room)
             if kept is not None:
                 plan.choices[index] = kept
+    for index in sorted(found.move_rows, key=lambda index: _precedence(found.workloads[index])):
+        if index in plan.choices and not _is_there(found, index):
+            plan.choices[index] = _move(found, index, room) or plan.choices[index]
     waiting = [index for index in range(len(found.workloads)) if index not in plan.choices]
     for index in sorted(waiting, key=lambda index: _turn(found, index)):
         _serve(found, index, plan)
@@ -161,6 +168,70 @@ def _steadied(workload: Workload, replicas: int) -> Crew:
 def _berth_at(found: Survey, like: Berth, offer: int, replicas: int) -> Berth:
     pool = found.supply.offers[offer].pool
     return like.model_copy(update={"pool": pool.name, "capacity_type": pool.capacity_type, "replicas": replicas})
+
+
+# --- what moves ----------------------------------------------------------------------------------------------------
+
+
+def _is_there(found: Survey, index: int) -> bool:
+    target = found.workloads[index].move
+    return target is not None and target.runs(found.incumbents[index].berth)
+
+
+def _move(found: Survey, index: int, room: Room) -> Choice | None:
+    """The very configuration that right-sizing chose, beside what runs; None where it is feasible no more, is over
+    budget or has no room: then what runs stays, whose room is held."""
+    workload, row = found.workloads[index], found.move_rows[index]
+    option = _option_of_move(found, index)
+    if option is None or workload.move is None:
+        return None
+    offers = [one for one in offers_of(found, option) if found.supply.offers[one].capacity_type in _bought(workload)]
+    carrying = _carrying_move(found, index, row)
+    needed = max(carrying, workload.minimum_replicas)
+    if not offers or needed > workload.maximum_replicas:
+        return None
+    units = workload.move.tensor_parallel
+    crew = crew_of(workload, carrying, needed, berthing_of(found.supply, offers, units))
+    demand = replace(demand_of(found, option), replicas=crew.replicas, steady=crew.steady)
+    allocation = allocate(demand, offers, found.supply, room)
+    if isinstance(allocation, Shortage) or over_budget(found, index, allocation.usd_per_hour) is not None:
+        return None
+    bid = Bid(option, demand, allocation, None)
+    hold(found, index, bid, room)
+    return Choice(
+        option=option,
+        row=row,
+        berths=berths_of(found, option, row, bid.replicas),
+        usd_per_hour=bid.usd_per_hour,
+        transition=Transition.SWITCH,
+        kept=False,
+        availability_percent=standing_percent(workload, carrying, bid.replicas, units, found.supply),
+    )
+
+
+def _carrying_move(found: Survey, index: int, row: int) -> int:
+    """Replicas that carry the stated rate there; or what the present ones sustain, where their count follows demand."""
+    scaling, before = found.workloads[index].scaling, found.incumbent_rows.get(index)
+    if scaling is None or before is None or found.sizing.requests_per_second[before] <= 0:
+        return carrying_of_row(found, index, row)
+    sustained = scaling.replicas * found.sizing.requests_per_second[before : before + 1]
+    return int(min(replicas_for(sustained, found.sizing.requests_per_second[row : row + 1], np.ones(1))[0], 10**6))
+
+
+def _option_of_move(found: Survey, index: int) -> int | None:
+    """The feasible option with the shape, precision and width of the move."""
+    rows, cell = found.sizing.rows, found.sizing.rows.cell[found.move_rows[index]]
+    for option in found.options.of_workload(index):
+        one = found.options.each[option]
+        precision = found.lots.precisions.index(found.workloads[index].variants[one.variant].precision)
+        asked = (rows.cells.shape[cell], rows.cells.precision[cell], rows.cells.tensor_parallel[cell])
+        if (one.shape, precision, one.tensor_parallel) == asked:
+            return option
+    return None
+
+
+def _bought(workload: Workload) -> tuple[CapacityType, ...]:
+    return workload.move.capacity_types if workload.move else ()
 
 
 # --- what is chosen ------------------------------------------------------------------------------------------------

@@ -8,20 +8,8 @@ from fractions import Fraction
 from berth_scheduler.allocation import Allocation, Demand, Shortage, allocate, settle
 from berth_scheduler.capacity import Holding, Reach, Room, millicores_of
 from berth_scheduler.crew import Crew, berthing_of, crew_of
-from berth_scheduler.snapshot import Berth, Running, RunningBerth, Workload
+from berth_scheduler.snapshot import CONFIGURATION, Berth, Running, RunningBerth, Workload
 from berth_scheduler.supply import NO_SHAPE, Supply
-
-CONFIGURATION = (
-    "gpu",
-    "sharing",
-    "mig_profile",
-    "precision",
-    "tensor_parallel",
-    "instances_per_gpu",
-    "maximum_batch_size",
-    "maximum_queue_delay_microseconds",
-)
-"""What all berths of one revision share, and what decides whether two berths could be of one revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +37,13 @@ def incumbent_of(workload: Workload, supply: Supply, whole: frozenset[str]) -> I
     """The serving revision; or, while a switch to a revision chosen for the present spec is under way, that one.
 
     ``whole`` names the workload's revisions whose replicas all have their place: where the serving one lost some of
-    its own, a switch to another that was chosen for this spec goes on, instead of to a third.
+    its own, a switch to another that was chosen for this spec goes on, instead of to a third. So does a switch to where
+    right-sizing moves the workload.
     """
-    revisions = sorted((one for one in workload.running if one.berths), key=lambda one: (not one.serving, one.revision))
+    revisions = sorted(
+        (one for one in workload.running if one.berths),
+        key=lambda one: (not _is_moved_to(workload, one), not one.serving, one.revision),
+    )
     chosen_for_this = [one for one in revisions if one.planned_for == workload.planning_hash]
     staying = [one for one in chosen_for_this if not (one.serving and workload.objective_broken)]
     running = next((one for one in staying if one.revision in whole), None) or next(iter(staying or revisions), None)
@@ -61,6 +53,10 @@ def incumbent_of(workload: Workload, supply: Supply, whole: frozenset[str]) -> I
     shapes = [int(supply.shape[offer]) for offer in offers if offer is not None]
     known = next((shape for shape in shapes if shape != NO_SHAPE), None)
     return Incumbent(running, bool(staying), known, offers)
+
+
+def _is_moved_to(workload: Workload, running: Running) -> bool:
+    return workload.move is not None and workload.move.runs(running.berths[0].berth)
 
 
 def configuration(berth: Berth) -> tuple[object, ...]:

@@ -1,9 +1,11 @@
-"""Runners-up: the best of every other GPU, slice and precision that is feasible beside what all others hold."""
+"""Runners-up: the best of every other GPU, slice and precision that is feasible beside what all others hold, and of
+what stays the way in which it would be had for less."""
 
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 
+from berth_cost.rounding import significant_number
 from berth_scheduler.allocation import Shortage, allocate
 from berth_scheduler.bid import Bid, berths_of, bid_for, demand_of, offers_of, over_budget, ranked_usd_per_hour
 from berth_scheduler.capacity import Room
@@ -28,6 +30,9 @@ def runners_up(found: Survey, index: int, choice: Choice, room: Room) -> tuple[A
         bid = _bid_instead(found, index, option, choice, room)
         if isinstance(bid, Bid) and over_budget(found, index, bid.usd_per_hour) is None:
             bids.append(bid)
+    anew = _same_kind_anew(found, index, choice, room)
+    if anew is not None:
+        bids.append(anew)
     steady = _without_spot(found, index, choice, room)
     if steady is not None:
         bids.append(steady)
@@ -60,6 +65,23 @@ def _other_options(found: Survey, index: int, choice: Choice) -> Iterator[int]:
         if kind not in seen:
             seen.add(kind)
             yield option
+
+
+def _same_kind_anew(found: Survey, index: int, choice: Choice, room: Room) -> Bid | None:
+    """What runs and stays, as it would be had anew for less: in other pools, otherwise batched, or wider."""
+    if not choice.kept or choice.option is None or choice.usd_per_hour is None:
+        return None
+    options, running = found.options, found.options.each[choice.option]
+    paid = significant_number(float(choice.usd_per_hour))
+    for option in options.of_workload(index):
+        one = options.each[option]
+        if one.bound_usd_per_hour >= paid:
+            return None
+        if (one.shape, one.variant) == (running.shape, running.variant):
+            bid = bid_for(found, index, option, room, in_place=False)
+            if isinstance(bid, Bid) and significant_number(float(bid.usd_per_hour)) < paid:
+                return bid
+    return None
 
 
 def _without_spot(found: Survey, index: int, choice: Choice, room: Room) -> Bid | None:

@@ -3,6 +3,7 @@
 A snapshot is one JSON file; planning it again gives the same plan, bit for bit.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -112,6 +113,14 @@ class Placement(Record):
     maximum_tensor_parallel: int = 8
 
 
+class RightSizing(Record):
+    """What may happen when another berth would be cheaper than what runs."""
+
+    mode: Literal["Disabled", "Recommend", "Auto"] = "Recommend"
+    minimum_saving_percent: float = 10
+    maximum_payback_hours: float = 24
+
+
 class PodResources(Record):
     """What one replica asks of its node beside GPUs."""
 
@@ -135,6 +144,80 @@ class Berth(Record):
     maximum_batch_size: int
     maximum_queue_delay_microseconds: int
     replicas: int
+
+
+CONFIGURATION = (
+    "gpu",
+    "sharing",
+    "mig_profile",
+    "precision",
+    "tensor_parallel",
+    "instances_per_gpu",
+    "maximum_batch_size",
+    "maximum_queue_delay_microseconds",
+)
+"""What all berths of one revision share, and what decides whether two berths could be of one revision."""
+
+
+class Configuration(Record):
+    """What all berths of one revision share, and how they may be bought: where a workload is to move."""
+
+    gpu: str
+    sharing: Sharing
+    mig_profile: str | None = None
+    precision: str
+    tensor_parallel: int
+    instances_per_gpu: int
+    maximum_batch_size: int
+    maximum_queue_delay_microseconds: int
+    capacity_types: tuple[CapacityType, ...]
+    """Sorted by their values."""
+
+    def runs(self, berth: Berth) -> bool:
+        """Whether a berth is of this configuration, however it is bought."""
+        return all(getattr(self, name) == getattr(berth, name) for name in CONFIGURATION)
+
+
+def configuration_of(berths: Sequence[Berth]) -> Configuration:
+    """Of berths of one revision; at least one."""
+    bought = {berth.capacity_type for berth in berths}
+    shared = {name: getattr(berths[0], name) for name in CONFIGURATION}
+    return Configuration(**shared, capacity_types=tuple(sorted(bought, key=lambda kind: kind.value)))
+
+
+class Correction(Record):
+    """What production taught about the capacity of what runs: seen over predicted, 1 where nothing was learned."""
+
+    factor: float = 1.0
+    samples: int = 0
+    spread: float = 0.0
+    """Standard deviation of the logarithm of single samples."""
+
+
+class Observed(Record):
+    """What production showed of a workload. What the spec states is the intent, and no placement is made for less:
+    this is what right-sizing asks its question with."""
+
+    at: datetime
+    hours: float
+    """Of the past that this rests on."""
+    requests_per_second: float
+    """The rate to hold: the percentile below of the means of five minutes."""
+    percentile: float = 95
+    burstiness: float | None = None
+    """Squared coefficient of variation of the gaps between arrivals; None: not measured."""
+    input_tokens: TokenLengths | None = None
+    output_tokens: TokenLengths | None = None
+    correction: Correction = Correction()
+    """Of the capacity of a replica of what runs."""
+    points: tuple[MeasuredPoint, ...] = ()
+    """Latencies under load, as measured runs of what runs."""
+    disagreement: str | None = None
+    """In words, where model and world disagree by more than the model's band."""
+    seconds_to_ready: float | None = None
+    """From the request of a pod to its first answer, as measured."""
+    evidence: Literal["measured", "calibrated"] = "measured"
+    """calibrated: with a correction that enough samples agree on."""
 
 
 class RunningBerth(Record):
@@ -199,6 +282,11 @@ class Workload(Record):
     running: tuple[Running, ...] = ()
     scaling: Scaling | None = None
     """Somebody follows the demand; None: the replicas are those that the stated rate needs."""
+    observed: Observed | None = None
+    """None: nobody measures it, or not for long enough."""
+    right_sizing: RightSizing = RightSizing()
+    move: Configuration | None = None
+    """Where right-sizing moves it: it stays where it runs until there is room for both."""
     objective_broken: bool = False
     """A measured objective does not hold: the workload may move although its spec is unchanged."""
     remarks: tuple[Problem, ...] = ()

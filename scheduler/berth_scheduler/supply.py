@@ -92,6 +92,13 @@ class Supply:
                 return index
         return None
 
+    def find_shape(self, gpu: str, mig_profile: str | None) -> int | None:
+        """Index of the first shape of that GPU, whole or a slice of it."""
+        for index, shape in enumerate(self.shapes):
+            if shape.gpu.name == gpu and (shape.mig.name if shape.mig else None) == mig_profile:
+                return index
+        return None
+
 
 def supply_of(pools: Sequence[Pool]) -> Supply:
     """The supply in pools, whatever order they come in."""

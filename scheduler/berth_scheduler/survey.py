@@ -14,7 +14,7 @@ from berth_scheduler.groups import Groups, Matter, distinct_variants
 from berth_scheduler.incumbent import Incumbent, incumbent_of
 from berth_scheduler.rank import Options, batching_rows, rank
 from berth_scheduler.sizing import Questions, Sizing, size
-from berth_scheduler.snapshot import Policy, Workload
+from berth_scheduler.snapshot import Berth, Configuration, Policy, Workload
 from berth_scheduler.supply import Supply
 
 NOTHING_RUNS: Mapping[str, frozenset[str]] = {}
@@ -39,6 +39,8 @@ class Survey:
     """By workload: what runs for it, where something does."""
     incumbent_rows: dict[int, int]
     """By workload: the sizing row of what runs, where the model can be asked about it."""
+    move_rows: dict[int, int]
+    """By workload that is to move: the sizing row of where to."""
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -64,7 +66,8 @@ def survey(
     fixed = {
         index: row for index, incumbent in incumbents.items() if (row := _fixed_row(index, incumbent, lots)) is not None
     }
-    rows = with_fixed_rows(rows_of(cells, lots.problems), list(fixed.values()))
+    moves = {index: row for index in range(len(workloads)) if (row := _move_row(index, lots)) is not None}
+    rows = with_fixed_rows(rows_of(cells, lots.problems), [*fixed.values(), *moves.values()])
     questions = Questions(lots.problems, supply.shapes, lots.precisions, policy.memory_margin_percent)
     sizing = size(questions, rows)
     matter = Matter(lots, distinct_variants(lots), Room.of(supply.pools), cell, sizing)
@@ -73,7 +76,7 @@ def survey(
     groups = examine_room(matter, outcome)
     carbon_usd = carbon_usd_per_replica_hour(matter, groups, policy)
     options = rank(lots, groups, cell, carbon_usd)
-    first = len(rows) - len(fixed)
+    first = len(rows) - len(fixed) - len(moves)
     return Survey(
         policy=policy,
         lots=lots,
@@ -86,20 +89,33 @@ def survey(
         batching=batching_rows(options, lots, sizing),
         incumbents=incumbents,
         incumbent_rows={index: first + position for position, index in enumerate(fixed)},
+        move_rows={index: first + len(fixed) + position for position, index in enumerate(moves)},
     )
 
 
 def _fixed_row(index: int, incumbent: Incumbent, lots: Lots) -> FixedRow | None:
     """None where the running configuration is no candidate any more: an unknown GPU, a variant that is gone."""
-    berth = incumbent.berth
-    if incumbent.shape is None or berth.precision not in lots.precisions:
+    if incumbent.shape is None or incumbent.berth.precision not in lots.precisions:
         return None
+    return _row_like(incumbent.berth, index, incumbent.shape, lots)
+
+
+def _move_row(index: int, lots: Lots) -> FixedRow | None:
+    """None where the workload is not to move, or no pool has that GPU or slice."""
+    target = lots.workloads[index].move
+    if target is None or target.precision not in lots.precisions:
+        return None
+    shape = lots.supply.find_shape(target.gpu, target.mig_profile)
+    return None if shape is None else _row_like(target, index, shape, lots)
+
+
+def _row_like(one: Berth | Configuration, index: int, shape: int, lots: Lots) -> FixedRow:
     return FixedRow(
         problem=int(lots.problem_of_workload[index]),
-        shape=incumbent.shape,
-        precision=lots.precisions.index(berth.precision),
-        tensor_parallel=berth.tensor_parallel,
-        maximum_batch_size=berth.maximum_batch_size,
-        instances=berth.instances_per_gpu,
-        queue_delay_microseconds=berth.maximum_queue_delay_microseconds,
+        shape=shape,
+        precision=lots.precisions.index(one.precision),
+        tensor_parallel=one.tensor_parallel,
+        maximum_batch_size=one.maximum_batch_size,
+        instances=one.instances_per_gpu,
+        queue_delay_microseconds=one.maximum_queue_delay_microseconds,
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from berth_operator.api.field import DecimalString, ListOf, Part, Percent, Sentence, Tally, Word
+from berth_operator.api.right_sizing import RecommendationStatus, RightSizingStatus
 from berth_scheduler.snapshot import CapacityType, Sharing
 
 
@@ -279,6 +280,9 @@ class InferenceWorkloadStatus(Part):
     budget: BudgetStatus | None = None
     alternatives: Annotated[tuple[AlternativeStatus, ...], Field(max_length=5)] = ()
     """Other ways that are feasible now, cheapest first; where nothing could be placed, ways that one change opens."""
+    recommendation: RecommendationStatus | None = None
+    """Another berth that would hold the objectives for less; absent: there is none, or it would not pay."""
+    right_sizing: RightSizingStatus | None = None
     revision: Word | None = None
     """Of everything that changes a pod template: the revision that is wanted."""
     serving_revision: Word | None = None

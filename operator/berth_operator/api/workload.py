@@ -18,6 +18,7 @@ from berth_operator.api.field import (
     Tally,
 )
 from berth_operator.api.model import GENERATING_BACKENDS, ONE_PASS_BACKENDS, WorkloadModel
+from berth_operator.api.right_sizing import RightSizing
 from berth_operator.api.rule import Rule
 from berth_scheduler.snapshot import CapacityType, Sharing
 
@@ -369,6 +370,7 @@ class InferenceWorkloadSpec(Part):
     spot: Spot | None = None
     """Absent, where Spot is allowed: at most 70 percent on spot, at least 1 replica never."""
     budget: Budget | None = None
+    right_sizing: RightSizing = RightSizing()
     rollout: Rollout = Rollout()
     serving: Serving | None = None
 

@@ -19,6 +19,7 @@ from berth_operator.cli.prices import prices_app
 from berth_operator.cli.probe_command import probe
 from berth_operator.cli.rendering import rendered_objects, write_objects
 from berth_operator.cli.report.command import report
+from berth_operator.cli.rightsize_command import rightsize
 from berth_operator.cli.simulation import SimulationRequest, simulated
 from berth_operator.cli.simulation_view import show_simulation, simulation_markdown
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
@@ -245,6 +246,7 @@ def simulate(
     return Outcome.DONE
 
 
+app.command()(rightsize)
 app.command()(predict)
 app.command()(validate)
 app.command()(measure)

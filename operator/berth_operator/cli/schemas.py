@@ -22,6 +22,7 @@ from berth_operator.cli.price_records import PriceComparison, PriceExplanation, 
 from berth_operator.probe.specification import Probe
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
+from berth_scheduler.right_sizing.assessment import RightSizingReport
 from berth_scheduler.simulation.play import Simulation
 from berth_scheduler.snapshot import Snapshot
 
@@ -39,6 +40,7 @@ RECORDS: dict[str, Any] = {
     "cost-comparison": Comparison,
     "cost-commitment": CommitmentStudy,
     "simulation": Simulation,
+    "right-sizing": RightSizingReport,
     "prediction": Answer,
     "validation": Validation,
     "probe": Probe,

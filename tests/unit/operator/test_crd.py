@@ -79,7 +79,6 @@ def test_every_column_reads_a_field_that_there_is(definition: crd.Definition) ->
 
 def test_what_the_schema_has_not_got_yet_cannot_be_stated() -> None:
     absent = {
-        ("InferenceWorkload", "spec"): {"rightSizing"},
         ("InferenceWorkload", "spec", "placement"): {"mixGPUs"},
         ("InferenceWorkload", "spec", "serving"): {"responseCacheBytes", "image", "serviceAccountName"},
         ("GPUPool", "spec", "price", "owned", "power"): {"statedUSDPerYear"},
@@ -149,6 +148,10 @@ def test_no_default_chooses_for_the_user_what_the_operator_decides() -> None:
         ".replicas",
         ".replicas.maximum",
         ".replicas.minimum",
+        ".rightSizing",
+        ".rightSizing.maximumPaybackHours",
+        ".rightSizing.minimumSavingPercent",
+        ".rightSizing.mode",
         ".autoscaling",
         ".autoscaling.mode",
         ".autoscaling.scaleDownStabilizationSeconds",

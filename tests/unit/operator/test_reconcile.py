@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import copy
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,9 @@ from berth_operator.mirror import Mirror
 from berth_operator.planner import Result, make_plan
 from berth_operator.platform import Platform
 from berth_operator.reconcile import Outcome, Reconciler
+from berth_operator.right_sizing import RightSizer
 from berth_operator.world import World
+from berth_scheduler.right_sizing.course import Pace
 from berth_scheduler.snapshot import Policy
 from fake_kube import Crash, FakeKube
 
@@ -74,6 +76,7 @@ class Operator:
         self.kube = kube
         self.seconds = 0.0
         self.platform = Platform()
+        self.right_sizer: RightSizer | None = None
         self.start()
 
     def start(self) -> None:
@@ -106,7 +109,10 @@ class Operator:
             claims=things[kinds.CLAIM],
             volumes=things[kinds.VOLUME],
         )
-        self.result = make_plan(world, CATALOGUES, policy=Policy(), tolerations=(), now=NOW)
+        now = NOW + timedelta(seconds=self.seconds)
+        self.result = make_plan(
+            world, CATALOGUES, policy=Policy(), tolerations=(), now=now, right_sizer=self.right_sizer
+        )
 
     async def look(self, key: str = KEY, attempt: int = 1) -> Outcome:
         return await self.reconciler.reconcile(key, attempt)
@@ -484,3 +490,93 @@ async def test_news_is_posted_once(operator: Operator, kube: FakeKube) -> None:
     told = [kube.objects[key]["reason"] for key in kube.objects if key[0] is kinds.EVENT]
     assert told.count("Placed") == 1
     assert "RevisionAvailable" in told
+
+
+# --- right-sizing ------------------------------------------------------------------------------------------------
+
+
+def cheapen(kube: FakeKube) -> None:
+    """L4 nodes, on which nothing runs, become cheaper than the T4 that serves."""
+    kube.change(kinds.POOL, "l4", None, lambda each: each["spec"].update(price={"usdPerNodeHour": "0.10"}))
+
+
+async def walk(operator: Operator, minutes: int) -> None:
+    """One plan and as many looks as it takes, every minute."""
+    for _ in range(minutes):
+        for _ in range(3):
+            operator.plan()
+            await operator.look()
+            operator.controllers()
+            operator.seconds += 20
+
+
+def calm() -> RightSizer:
+    return RightSizer(pace=Pace(300, 1200, 600, 3600), review_seconds=60)
+
+
+async def test_a_cheaper_berth_is_recommended_and_nothing_else_happens(operator: Operator, kube: FakeKube) -> None:
+    operator.right_sizer = calm()
+    await operator.settle()
+    before = operator.serving()
+    cheapen(kube)
+    await walk(operator, 10)
+    told = operator.status()["recommendation"]
+    assert told["placement"].endswith("L4 OnDemand fp16")
+    assert operator.serving() == before
+    writes = len(kube.writes)
+    await walk(operator, 5)
+    assert len(kube.writes) == writes
+    edit(kube, rightSizing={"mode": "Disabled"})
+    await walk(operator, 2)
+    assert "recommendation" not in operator.status()
+
+
+async def test_auto_switches_to_the_cheaper_berth_and_stays(operator: Operator, kube: FakeKube) -> None:
+    edit(kube, rightSizing={"mode": "Auto"})
+    operator.right_sizer = calm()
+    await operator.settle()
+    before = operator.serving()
+    cheapen(kube)
+    await walk(operator, 12)
+    assert operator.serving() != before
+    assert operator.status()["berths"][0]["gpu"] == "L4"
+    assert operator.status()["rightSizing"]["phase"] in ("Probation", "Idle")
+    assert operator.condition("Ready")[0] == "True"
+    kube.change(kinds.POOL, "t4", None, lambda each: each["spec"].update(price={"usdPerNodeHour": "0.01"}))
+    await walk(operator, 30)
+    assert operator.status()["berths"][0]["gpu"] == "L4", "it has just moved"
+
+
+async def test_a_new_operator_carries_a_move_on(operator: Operator, kube: FakeKube) -> None:
+    edit(kube, rightSizing={"mode": "Auto"})
+    operator.right_sizer = calm()
+    await operator.settle()
+    cheapen(kube)
+    while operator.status().get("rightSizing", {}).get("phase") != "Moving":
+        assert operator.seconds < 3600
+        operator.plan()
+        await operator.look()
+        operator.seconds += 20
+    operator.start()
+    operator.right_sizer = calm()
+    await walk(operator, 5)
+    assert operator.status()["berths"][0]["gpu"] == "L4"
+    assert len(operator.kube.names(kinds.DEPLOYMENT)) == 1
+
+
+async def test_a_move_whose_pods_never_start_is_given_up_and_leaves_what_serves(
+    operator: Operator, kube: FakeKube
+) -> None:
+    edit(kube, rightSizing={"mode": "Auto"})
+    operator.right_sizer = calm()
+    await operator.settle()
+    before = operator.serving()
+    cheapen(kube)
+    for _ in range(120):
+        operator.plan()
+        await operator.look()
+        operator.controllers(lambda each: each["metadata"]["labels"][REVISION] == before)
+        operator.seconds += 20
+    assert operator.serving() == before
+    assert operator.status()["rightSizing"]["refused"][0]["configuration"]["gpu"] == "L4"
+    assert len(operator.kube.names(kinds.DEPLOYMENT)) == 1
