@@ -36,6 +36,9 @@ from berth_scheduler.rank import regret
 from berth_scheduler.snapshot import Berth, CapacityType, Scaling, Workload
 from berth_scheduler.survey import Survey
 
+MOVED_UTILIZATION = 0.75
+"""Of what a workload that follows demand moves to, if there is room: the default of autoscaling's target."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -186,36 +189,52 @@ def _move(found: Survey, index: int, room: Room) -> Choice | None:
     if option is None or workload.move is None:
         return None
     offers = [one for one in offers_of(found, option) if found.supply.offers[one].capacity_type in _bought(workload)]
-    carrying = _carrying_move(found, index, row)
+    for carrying in _carrying_move(found, index, row) if offers else ():
+        bid = _bid_of_move(found, option, offers, carrying, room)
+        if bid is not None:
+            hold(found, index, bid, room)
+            return Choice(
+                option=option,
+                row=row,
+                berths=berths_of(found, option, row, bid.replicas),
+                usd_per_hour=bid.usd_per_hour,
+                transition=Transition.SWITCH,
+                kept=False,
+                availability_percent=standing_percent(
+                    workload, carrying, bid.replicas, workload.move.tensor_parallel, found.supply
+                ),
+            )
+    return None
+
+
+def _bid_of_move(found: Survey, option: int, offers: list[int], carrying: int, room: Room) -> Bid | None:
+    index = found.options.each[option].workload
+    workload = found.workloads[index]
     needed = max(carrying, workload.minimum_replicas)
-    if not offers or needed > workload.maximum_replicas:
+    if needed > workload.maximum_replicas:
         return None
-    units = workload.move.tensor_parallel
-    crew = crew_of(workload, carrying, needed, berthing_of(found.supply, offers, units))
-    demand = replace(demand_of(found, option), replicas=crew.replicas, steady=crew.steady)
+    demand = demand_of(found, option)
+    crew = crew_of(workload, carrying, needed, berthing_of(found.supply, offers, demand.units))
+    demand = replace(demand, replicas=crew.replicas, steady=crew.steady)
     allocation = allocate(demand, offers, found.supply, room)
     if isinstance(allocation, Shortage) or over_budget(found, index, allocation.usd_per_hour) is not None:
         return None
-    bid = Bid(option, demand, allocation, None)
-    hold(found, index, bid, room)
-    return Choice(
-        option=option,
-        row=row,
-        berths=berths_of(found, option, row, bid.replicas),
-        usd_per_hour=bid.usd_per_hour,
-        transition=Transition.SWITCH,
-        kept=False,
-        availability_percent=standing_percent(workload, carrying, bid.replicas, units, found.supply),
-    )
+    return Bid(option, demand, allocation, None)
 
 
-def _carrying_move(found: Survey, index: int, row: int) -> int:
-    """Replicas that carry the stated rate there; or what the present ones sustain, where their count follows demand."""
+def _carrying_move(found: Survey, index: int, row: int) -> list[int]:
+    """Replicas to have there, the first that there is room for: where their count follows demand, as many as carry the
+    rate that arrives with something in hand, but no more than sustain what the present ones do; else as just carry it.
+    Otherwise as carry the stated rate."""
     scaling, before = found.workloads[index].scaling, found.incumbent_rows.get(index)
-    if scaling is None or before is None or found.sizing.requests_per_second[before] <= 0:
-        return carrying_of_row(found, index, row)
-    sustained = scaling.replicas * found.sizing.requests_per_second[before : before + 1]
-    return int(min(replicas_for(sustained, found.sizing.requests_per_second[row : row + 1], np.ones(1))[0], 10**6))
+    sustained = found.sizing.requests_per_second
+    if scaling is None or before is None or sustained[before] <= 0:
+        return [carrying_of_row(found, index, row)]
+    arriving = scaling.requests_per_second
+    present = scaling.replicas * sustained[before]
+    rates = [present] if arriving is None else [min(present, arriving / MOVED_UTILIZATION), min(present, arriving)]
+    wanted = replicas_for(np.array(rates), np.full(len(rates), sustained[row]), np.ones(len(rates)))
+    return [int(count) for count in wanted if np.isfinite(count)]
 
 
 def _option_of_move(found: Survey, index: int) -> int | None:

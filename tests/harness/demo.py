@@ -1,30 +1,27 @@
 """``make demo``: the whole line on real parts, told as it happens. ``DEMO_KEEP=0`` stops the cluster at the end.
 
-A cluster that is already up is used as it is; the examples are applied to it again.
+A cluster that is already up is used as it is; the examples are applied to it again. ``DEMO=autoscaling`` tells another
+story, on a cluster of its own.
 """
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.rule import Rule
 
 import artefacts
 import background
 import cache
 import cluster
+import demo_autoscaling
 import down
 import images
 import up
 from addresses import of_service
-from progress import Step
 from steady_load import SteadyLoad, classified
+from story import DemoFailed, asked, chapter, console, show, wait_for
 
 EXAMPLES = cache.REPOSITORY / "examples"
 STORIES = 7
@@ -35,15 +32,14 @@ TIGHTER_MILLISECONDS = 500
 READY_SECONDS = 90.0
 SWITCH_SECONDS = 90.0
 
-console = Console(highlight=False, soft_wrap=True)
-
-
-class DemoFailed(Exception):
-    """Something did not come about; the message says what was waited for and what was seen instead."""
-
 
 def main() -> int:
-    started = time.monotonic()
+    started, named_story = time.monotonic(), os.environ.get("DEMO", "")
+    if named_story not in ("", "autoscaling"):
+        console.print(f"DEMO={named_story}: there is no such story; leave DEMO away, or state autoscaling")
+        return 1
+    if named_story == "autoscaling":
+        return demo_autoscaling.main()
     try:
         tell_story()
     except DemoFailed as failure:
@@ -128,27 +124,6 @@ def lay_out_models() -> None:
     artefacts.put(background.CLAIMS / "vision" / "models" / "magika" / "fp32")
 
 
-def show(*command: str, accept: Sequence[int] = (0,)) -> None:
-    """Run it as a person would, with its words on the terminal."""
-    console.print(f"\n[bold]$ {' '.join(map(readable, command))}[/]", markup=True)
-    sys.stdout.flush()
-    status = subprocess.run(command, check=False).returncode
-    if status not in accept:
-        raise DemoFailed(f"{command[0]} ended with status {status}")
-
-
-def readable(word: str) -> str:
-    """Paths as seen from the repository; words that a shell would split in quotes."""
-    path = Path(word)
-    if path.is_absolute() and path.is_relative_to(cache.REPOSITORY):
-        return str(path.relative_to(cache.REPOSITORY))
-    return f"'{word}'" if "{" in word else word
-
-
-def asked(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def field(namespace: str, workload: str, path: str) -> str:
     return asked("kubectl", "get", "inferenceworkload", "-n", namespace, workload, "-o", f"jsonpath={path}")
 
@@ -191,25 +166,6 @@ def moved(before: str) -> bool:
 def alone(before: str) -> bool:
     selector = f"berthmaster.dev/workload={SERVED[1]},berthmaster.dev/revision={before}"
     return not asked("kubectl", "get", "pods", "-n", SERVED[0], "-l", selector, "-o", "name").strip()
-
-
-def wait_for(what: str, ask: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    with Step(f"waiting for {what}"):
-        while not ask():
-            if time.monotonic() > deadline:
-                seen = asked("kubectl", "get", "inferenceworkloads", "-A", "-o", "wide")
-                raise DemoFailed(f"Waited {seconds:.0f} s for {what}. Seen instead:\n{seen}")
-            time.sleep(0.3)
-
-
-def chapter(title: str, subtitle: str) -> None:
-    console.print()
-    console.print(
-        Rule(f"[bold]{title}[/]", align="left", characters="─"), width=min(100, shutil.get_terminal_size().columns)
-    )
-    console.print(f"[dim]{subtitle}[/]")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

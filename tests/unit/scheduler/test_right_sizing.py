@@ -259,6 +259,19 @@ def test_a_workload_that_follows_demand_moves_with_what_its_replicas_sustain():
     assert made.berths[0].replicas > 1, "one H100 sustains more than one L4, whatever the spec states"
 
 
+def test_where_the_arriving_rate_is_measured_it_moves_with_what_carries_that():
+    pools = two_pools()
+    workload = on_h100(vision(rate=1e-3), *pools)
+    place = moving(workload, pools).move
+    calm = workload.model_copy(update={"move": place, "scaling": Scaling(replicas=1, requests_per_second=1e-3)})
+    made = decision(plan(snapshot([calm], [pools[0], pool("l", "L4", "1", nodes=40)])))
+    assert made.transition is Transition.SWITCH
+    assert made.berths[0].replicas == 1
+    busy = workload.model_copy(update={"move": place, "scaling": Scaling(replicas=1, requests_per_second=1e5)})
+    made = decision(plan(snapshot([busy], [pools[0], pool("l", "L4", "1", nodes=1)])))
+    assert made.kept
+
+
 # --- the course --------------------------------------------------------------------------------------------------
 
 
