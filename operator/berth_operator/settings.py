@@ -125,7 +125,7 @@ class ReconcileSettings(Record):
 
 class SpendingSettings(Record):
     """Budgets that no workload states for itself. What was spent is kept in the ConfigMap ``NAME-spending`` beside the
-    Lease of that name; it is written once an hour, and only while something with a budget runs."""
+    Lease of that name; it is written when the first workload with a budget runs, then once an hour while one does."""
 
     namespace_budgets_usd_per_month: dict[
         Annotated[str, Field(min_length=1, max_length=63)],

@@ -73,6 +73,9 @@ def live_through_it(cluster: LocalCluster, values: Object) -> None:
     api.create(ELSEWHERE, operator_stories.workload("resnet", "default"))
     cluster.wait_until(lambda: settled(api, workloads=7), timeout_seconds=60, what="the examples")
 
+    ledger = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/{RELEASE}-spending"
+    cluster.wait_until(lambda: api.exists(ledger), timeout_seconds=30, what="the ledger of what has a budget")
+
     before = api.get(TINY)["status"]["revision"]
     api.patch(TINY, {"spec": {"serving": {"resources": {"requests": {"cpu": "1500m"}}}}})
     cluster.wait_until(lambda: moved(api, before), timeout_seconds=60, what="another revision of tiny")

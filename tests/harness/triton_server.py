@@ -74,11 +74,10 @@ def installed() -> TritonServer:
     if interpreter is None:
         raise Unavailable("real Triton needs a Python " + " or ".join(f"3.{minor}" for minor in MINORS))
     prefix, minor = _facts(interpreter)
-    stamp = cache.key(LOCK.read_bytes(), str(prefix))
     try:
         environment = cache.made_in_place(
-            f"triton-3.{minor}",
-            stamp,
+            f"triton-3.{minor}-{cache.key(str(prefix))}",
+            cache.key(LOCK.read_bytes()),
             lambda folder: interpreters.create(folder, interpreter, LOCK, dependencies=False),
         )
         libraries = _libpython(prefix, minor)

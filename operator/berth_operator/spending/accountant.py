@@ -1,8 +1,9 @@
 """The accountant: charges every workload with what it holds, and at each full hour judges budgets and unusual cost.
 
 All is in memory but what workloads with a budget spent (their own, or their namespace's): that is kept in a ConfigMap,
-written when an hour is closed in which one of them ran. A new leader goes on from there; the time in between is charged
-by what ran before and after it. What has no budget is watched for unusual cost as well, from the present leader on.
+written when the first of them runs and whenever an hour is closed in which one of them ran. A new leader goes on from
+there; the time in between is charged by what ran before and after it. What has no budget is watched for unusual cost as
+well, from the present leader on.
 """
 
 import asyncio
@@ -69,6 +70,8 @@ class Accountant:
         self._last_prices: dict[str, float] = {}
         self._unpriced: tuple[str, ...] = ()
         self._unsaved = 0
+        self._kept = False
+        """Whether there is a ConfigMap to go on from."""
 
     def standing(self, key: str) -> Standing | None:
         """Of a workload with a budget; None where nothing is known of it yet."""
@@ -86,7 +89,7 @@ class Accountant:
         except BerthmasterError as error:
             log.warning("spending.waiting", error=str(error))
             return
-        self._ledger = kept or Ledger(self._now())
+        self._ledger, self._kept = kept or Ledger(self._now()), kept is not None
         self._last_prices = {
             charge.kind: charge.usd_per_gpu_hour
             for account in self._ledger.accounts.values()
@@ -133,6 +136,7 @@ class Accountant:
             await self._keep(ledger, len(closed))
         else:
             self._welcome(ledger, rates)
+            await self._begin(ledger, rates)
 
     # --- budgets -------------------------------------------------------------------------------------------------
 
@@ -238,20 +242,34 @@ class Accountant:
 
     # --- keeping -------------------------------------------------------------------------------------------------
 
+    async def _begin(self, ledger: Ledger, rates: Mapping[str, Rates]) -> None:
+        """Keep the first account with a budget as soon as it runs: that nothing can be written is known then, and not
+        after an hour."""
+        keys = self._with_budget(ledger)
+        if not self._kept and keys & rates.keys():
+            await self._write(ledger, keys)
+
     async def _keep(self, ledger: Ledger, closed: int) -> None:
         """Write what has a budget, where any of it ran in the hours that were just closed."""
-        budgets = self._budgets()
-        keys = frozenset(
-            key for key in ledger.accounts if key in budgets or key.partition("/")[0] in self._namespace_budgets
-        )
+        keys = self._with_budget(ledger)
         self._unsaved += closed
         ran = any(hour.used for key in keys for hour in list(ledger.accounts[key].hours)[-self._unsaved :])
-        if not ran:
+        if ran:
+            await self._write(ledger, keys)
+        else:
             self._unsaved = 0
-            return
+
+    def _with_budget(self, ledger: Ledger) -> frozenset[str]:
+        """Their own, or their namespace's."""
+        budgets = self._budgets()
+        return frozenset(
+            key for key in ledger.accounts if key in budgets or key.partition("/")[0] in self._namespace_budgets
+        )
+
+    async def _write(self, ledger: Ledger, keys: frozenset[str]) -> None:
         try:
             await self._store.write(ledger, keys)
-            self._unsaved = 0
+            self._unsaved, self._kept = 0, True
         except LostLeadership:
             raise
         except (BerthmasterError, LedgerError) as error:

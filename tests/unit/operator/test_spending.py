@@ -158,13 +158,13 @@ async def test_a_new_leader_goes_on_from_what_the_old_one_kept() -> None:
     assert (first.spent(), second.spent()) == (Decimal("7.5"), Decimal("10.5"))  # 5 and 7 hours of 1.50
 
 
-async def test_it_is_written_once_an_hour_and_not_while_nothing_runs() -> None:
+async def test_it_is_written_when_it_begins_then_once_an_hour_and_not_while_nothing_runs() -> None:
     kube = FakeKube()
     operator = Operator(kube)
     await operator.pass_hours(0.95, step_minutes=19)
-    assert kube.writes == []
+    assert [kind for _, kind, _ in kube.writes] == ["ConfigMap"]
     await operator.pass_hours(4.05, step_minutes=27)
-    assert [kind for _, kind, _ in kube.writes] == ["ConfigMap"] * 5
+    assert [kind for _, kind, _ in kube.writes] == ["ConfigMap"] * 6
     operator.gpus = 0.0
     await operator.pass_hours(2)
     written = len(kube.writes)
@@ -195,12 +195,14 @@ async def test_nothing_is_overwritten_before_it_could_be_read() -> None:
 async def test_an_hour_that_could_not_be_written_is_written_with_the_next() -> None:
     kube = FakeKube()
     operator = Operator(kube)
+    await operator.pass_hours(1 / 3)
+    assert len(kube.writes) == 1
     kube.fail(Unavailable("the server is away"), verb="APPLY", kind=kinds.CONFIG_MAP)
-    await operator.pass_hours(1)
+    await operator.pass_hours(2 / 3)
     assert operator.registry.get_sample_value("berthmaster_spending_unsaved_hours") == 1
     operator.gpus = 0.0
     await operator.pass_hours(1)
-    assert len(kube.writes) == 1
+    assert len(kube.writes) == 2
     assert operator.registry.get_sample_value("berthmaster_spending_unsaved_hours") == 0
 
 
