@@ -265,6 +265,7 @@ def show_decisions(serving: Serving) -> None:
     metrics.leading.set(1)
     metrics.planned_cost.set(1.38)
     metrics.workloads.labels("true", "Placed").set(1)
+    metrics.desired_replicas.labels(*name).set(1)
     decided = metrics.of_workloads
     decided.cost.labels(*name).set(1007)
     decided.budget.labels(*name).set(2000)

@@ -74,7 +74,7 @@ def live_through_it(cluster: LocalCluster, values: Object) -> None:
     cluster.wait_until(lambda: settled(api, workloads=7), timeout_seconds=60, what="the examples")
 
     ledger = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/configmaps/{RELEASE}-spending"
-    cluster.wait_until(lambda: api.exists(ledger), timeout_seconds=30, what="the ledger of what has a budget")
+    cluster.wait_until(lambda: api.exists(ledger), timeout_seconds=90, what="the ledger of what has a budget")
 
     before = api.get(TINY)["status"]["revision"]
     api.patch(TINY, {"spec": {"serving": {"resources": {"requests": {"cpu": "1500m"}}}}})
