@@ -4,8 +4,6 @@ Time and memory follow from ``parameters``, and from the dimensions where they s
 other are not averaged: one of them is a slip, and nobody but the user knows which.
 """
 
-from functools import lru_cache
-
 from berth_cost.cases.case import Transformer
 
 TOLERANCE = 1.5
@@ -39,7 +37,6 @@ def counted_active_parameters(transformer: Transformer, mlp_matrices: int = MOST
     return counted_parameters(transformer.model_copy(update={"experts": drawn}), mlp_matrices)
 
 
-@lru_cache(maxsize=4096)
 def contradiction(transformer: Transformer) -> str | None:
     """Which of ``parameters`` and ``activeParameters`` the dimensions contradict, and what to do; None: neither."""
     least, most = (counted_parameters(transformer, matrices) for matrices in (FEWEST_MATRICES, MOST_MATRICES))

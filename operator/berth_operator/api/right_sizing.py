@@ -72,7 +72,7 @@ class RecommendationStatus(Part):
     """Such as "2 × L4 OnDemand fp16"."""
     usd_per_hour: DecimalString
     """USD an hour there."""
-    instead_of_usd_per_hour: DecimalString = Field(alias="insteadOfUSDPerHour")
+    instead_of_usd_per_hour: DecimalString
     """USD an hour of what runs, under the same traffic."""
     saving_usd_per_month: DecimalString
     """USD a month."""

@@ -175,11 +175,11 @@ class Accountant:
                 continue  # of a namespace: nothing but what was told
             self._watch(key, account, closed)
             if key in budgets or namespace in members:
-                standing = self._stand(key, account, rates.get(key, Rates()) if key in there else None)
-                members.get(namespace, []).append(standing.spend)
-            if key in budgets:
-                judged.append(self._alarmed(ledger, key, budgets[key], standing.spend))
-                self._look_again(key)
+                spend = self._stand(key, account, rates.get(key, Rates()) if key in there else None).spend
+                members.get(namespace, []).append(spend)
+                if key in budgets:
+                    judged.append(self._alarmed(ledger, key, budgets[key], spend))
+                    self._look_again(key)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         self._forget_but(ledger.accounts.keys(), {one.key for one in judged})

@@ -60,15 +60,17 @@ def packed(ledger: Ledger, keys: frozenset[str]) -> tuple[bytes, int]:
     Raises LedgerError where not even the sums fit.
     """
     wanted = sorted(keys & ledger.accounts.keys())
+    size = 0
     for hours in KEPT_HOURS:
         accounts = {key: _written(ledger.accounts[key], hours) for key in wanted}
         lines = sum(len(account.hours) for account in accounts.values())
         if hours and lines * LEAST_BYTES_A_LINE > MOST_BYTES:
             continue
         data = gzip.compress(_text(ledger.at, accounts).encode(), compresslevel=6, mtime=0)
-        if len(data) <= MOST_BYTES:
+        size = len(data)
+        if size <= MOST_BYTES:
             return data, hours
-    raise LedgerError(f"the sums of {len(accounts)} workloads need {len(data)} bytes, more than {MOST_BYTES}")
+    raise LedgerError(f"the sums of {len(wanted)} workloads need {size} bytes, more than {MOST_BYTES}")
 
 
 def _text(at: datetime, accounts: Mapping[str, _AccountDocument]) -> str:

@@ -170,7 +170,7 @@ def _metrics(load: LearnedLoad, generates: bool) -> Metrics | None:
             percentiles.setdefault(metric, {})[statistic] = significant_number(value, DIGITS)
     if not percentiles:
         return None
-    return Metrics(**{name: Percentiles(**values) for name, values in percentiles.items()})
+    return Metrics.model_validate(percentiles)
 
 
 def _point(load: LearnedLoad, metrics: Metrics, workload: Workload, berth: Berth) -> MeasuredPoint:
