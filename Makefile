@@ -25,7 +25,7 @@ help: ## list these verbs
 	@echo
 	@echo "  Cache: $${XDG_CACHE_HOME:-~/.cache}/berthmaster. The first run fetches and builds for some minutes, later ones start in seconds."
 
-demo: ## the whole line on real parts, from chart to inference (DEMO_KEEP=0: stop it after)
+demo: ## the whole line on real parts, from chart to inference (DEMO_KEEP=0: stop it after; DEMO=autoscaling: under load)
 	@$(HARNESS)/demo.py
 
 up: ## bring up the local cluster with the operator in it, and print the KUBECONFIG to export
