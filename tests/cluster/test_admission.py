@@ -203,6 +203,15 @@ class TestTheOperatorsReach:
             assert refused.status == 403
             assert "the Berthmaster operator writes children of InferenceWorkloads only" in refused.message
 
+    def test_includes_the_ledger_by_its_name_and_where_it_belongs(self, api: Api, home: str) -> None:
+        def ledger(namespace: str) -> Object:
+            metadata = {"name": "berthmaster-spending", "namespace": namespace}
+            return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"spent": "nothing"}}
+
+        operator(api).apply_object(ledger(SYSTEM_NAMESPACE), "berthmaster")
+        refused = refusal(lambda: operator(api).apply_object(ledger(home), "berthmaster"))
+        assert "no InferenceWorkload owns this object" in refused.message
+
     def test_does_not_grow_by_claiming_what_is_there_already(self, api: Api, home: str, workload: Object) -> None:
         api.create(f"/apis/apps/v1/namespaces/{home}/deployments", deployment("foreign", home))
         adopting = deployment("foreign", home, owner=workload)
