@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
@@ -17,7 +18,7 @@ from structlog.testing import capture_logs
 
 from berth_operator.metrics import Metrics
 from berth_operator.settings import Settings
-from berth_operator.signals import expressions
+from berth_operator.signals import expressions, self_check
 from berth_operator.signals.expected import ExpectedBerth, expected_berths
 from berth_operator.signals.expressions import Scope, label_name
 from berth_operator.signals.prometheus_source import PrometheusSource
@@ -492,6 +493,15 @@ class TestPrometheus:
         assert "does not hold one token" in ask(fake, settings).problem
 
 
+@pytest.fixture
+def unconfigured_logs() -> Iterator[None]:
+    """As if no operator had run in this process."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
 class TestTheSelfCheck:
     def test_tells_what_is_there_from_what_is_missing_and_what_nobody_expects(self) -> None:
         found = kinds_of(read(engine(kv_cache_share=[]), ENGINE))
@@ -506,7 +516,10 @@ class TestTheSelfCheck:
         assert said.endswith("more are missing")
         assert len(sentence(read(classic(), requests_per_second="x" * 500))) == 200
 
-    def test_says_a_change_once_and_not_every_moment(self) -> None:
+    @pytest.mark.usefixtures("unconfigured_logs")
+    def test_says_a_change_once_and_not_every_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # A logger that was used under an earlier configuration would not be heard.
+        monkeypatch.setattr(self_check, "log", structlog.get_logger())
         check = SelfCheck()
         whole, part = read(classic()), read(classic(mean_batch=[]))
         with capture_logs() as said:
