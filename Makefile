@@ -35,12 +35,14 @@ down: ## stop the local cluster
 	@$(HARNESS)/down.py
 
 test: lint ## everything: lint, unit, property, golden and cluster tests
+	@$(HARNESS)/provision.py
 	@$(BIN)/pytest $(PYTEST_FLAGS) tests
 
 unit: ## unit, property and golden tests: under a minute
 	@$(BIN)/pytest $(PYTEST_FLAGS) -m 'not cluster' --ignore=tests/cluster tests
 
 cluster-test: ## tests on a real control plane, with real Triton and real Helm
+	@$(HARNESS)/provision.py
 	@$(BIN)/pytest $(PYTEST_FLAGS) tests/cluster
 
 # Scripts only, without those that fit constants anew. Those on measurements, prices and traces want them in ../shared/data.

@@ -39,9 +39,13 @@ def build(binary: Path) -> None:
     with Step("building the control plane (once)", total=len(packages)) as step:
         process = subprocess.Popen(command, cwd=SOURCE, env=environment, stderr=subprocess.PIPE, text=True)
         said: list[str] = []
-        for line in process.stderr or ():
-            said.append(line)
-            step.advance()
+        try:
+            for line in process.stderr or ():
+                said.append(line)
+                step.advance()
+        except BaseException:  # interrupted: a compiler that went on would hold the machine against the next attempt
+            process.terminate()
+            raise
         if process.wait() != 0:
             raise RuntimeError("the control plane does not build:\n" + "".join(said[-20:]))
 

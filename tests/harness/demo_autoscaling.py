@@ -21,9 +21,9 @@ import debian
 import fleet
 import operator_stories
 import prometheus_server
+import provision
 import sandbox
 import triton_server
-import up
 from cluster import LocalCluster
 from kube_api import condition
 from prometheus_server import PrometheusServer
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def tell_story() -> None:
-    up.prepare()
+    provision.everything()
     try:
         sandbox.bubblewrap()
         triton_server.installed()

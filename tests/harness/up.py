@@ -3,19 +3,16 @@
 import subprocess
 import sys
 
-import artefacts
 import background
-import binary
 import cluster
-import sandbox
-import triton_server
+import provision
 from progress import Step, say
 
 LAST_LINES = 20
 
 
 def main() -> int:
-    prepare()
+    provision.everything()
     if background.holder() is None:
         try:
             start()
@@ -29,17 +26,6 @@ def main() -> int:
     say("stop it with: make down")
     print("\n".join(background.export_lines()))
     return 1 if background.problem() else 0
-
-
-def prepare() -> None:
-    """Everything that is fetched or built once, with its progress to be seen."""
-    binary.controlplane()
-    try:
-        sandbox.bubblewrap()
-        triton_server.installed()
-        artefacts.file_types()
-    except (sandbox.Unavailable, triton_server.Unavailable) as reason:
-        say(f"Triton is only simulated on this machine: {reason}")
 
 
 class StartFailed(Exception):
