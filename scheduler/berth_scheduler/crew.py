@@ -47,8 +47,11 @@ class Berthing(NamedTuple):
 
 
 def away(pool: Pool, gpus: float) -> float:
-    """Share of the time that one replica in a pool does not stand; six significant digits."""
-    failures = FAILURES_PER_GPU_HOUR * gpus
+    """Share of the time that one replica in a pool does not stand; six significant digits.
+
+    ``gpus``: that it takes; a replica on a slice falls with the whole GPU.
+    """
+    failures = FAILURES_PER_GPU_HOUR * max(gpus, 1.0)
     if pool.capacity_type is not CapacityType.SPOT:
         return significant_number(unavailability(failures, REPLACEMENT_SECONDS))
     interruptions, replacement = interruptions_of(pool)

@@ -150,3 +150,8 @@ def test_spot_has_an_effective_price_beside_the_billed_one() -> None:
 def test_a_pool_that_states_no_risk_is_as_unsteady_as_measured_ones_were() -> None:
     assert away(pools(None)[1], 1) == pytest.approx(unavailability(0.28, 600), rel=1e-3)
     assert away(pools(CALM)[1], 1) == pytest.approx(unavailability(0.02, 180), rel=0.01)
+
+
+def test_a_replica_on_a_slice_falls_as_often_as_its_whole_gpu() -> None:
+    assert away(pools(None)[0], 1 / 7) == away(pools(None)[0], 1)
+    assert away(pools(None)[0], 2) == pytest.approx(2 * away(pools(None)[0], 1), rel=1e-4)
