@@ -49,6 +49,8 @@ IN_NAMESPACES = (kinds.WORKLOAD, kinds.CLAIM, *kinds.CHILDREN)
 OBSERVE_SECONDS = 30.0
 """Between samples of measured demand: means of five minutes are made of them."""
 SYNC_RETRY_SECONDS = 5.0
+LISTS_AT_ONCE = 3
+"""While one answer is read, the API server writes the next; more would hold more of the cluster in memory twice."""
 FIRST_READ_SECONDS = 10.0
 """How long the first plan waits for ConfigMaps of measured runs; without them their workloads are not planned."""
 STOP_SECONDS = 5.0
@@ -200,21 +202,26 @@ class Leader:
 
     async def _sync(self) -> None:
         """List every kind once: what is decided before that would be decided on half a cluster."""
-        for mirror in self._mirrors.values():
-            while True:
-                try:
-                    if mirror.kind is not kinds.POD_MONITOR or await self._kube.serves(mirror.kind):
-                        await mirror.relist(self._kube)
-                        self._watched.add(mirror.kind)
-                    break
-                except LostLeadership:
-                    raise
-                except BerthmasterError as error:
-                    log.warning("sync.waiting", kind=mirror.kind.name, error=str(error))
-                    await asyncio.sleep(SYNC_RETRY_SECONDS)
+        some = asyncio.Semaphore(LISTS_AT_ONCE)
+        await asyncio.gather(*(self._list(mirror, some) for mirror in self._mirrors.values()))
         self._follow_config_maps()
         await self._config_maps.read_once(FIRST_READ_SECONDS)
         log.info("sync.done", **{kind.plural: len(mirror) for kind, mirror in self._mirrors.items()})
+
+    async def _list(self, mirror: Mirror, some: asyncio.Semaphore) -> None:
+        """List a kind that is served, as often as it takes. Raises LostLeadership."""
+        while True:
+            try:
+                async with some:
+                    if mirror.kind is not kinds.POD_MONITOR or await self._kube.serves(mirror.kind):
+                        await mirror.relist(self._kube)
+                        self._watched.add(mirror.kind)
+                return
+            except LostLeadership:
+                raise
+            except BerthmasterError as error:
+                log.warning("sync.waiting", kind=mirror.kind.name, error=str(error))
+                await asyncio.sleep(SYNC_RETRY_SECONDS)
 
     async def _watch(self) -> None:
         """Begin to watch after the first plan, which it would slow down; what changed meanwhile its own list shows."""

@@ -71,7 +71,14 @@ class Elector:
             if keeper != told:
                 waiting(keeper)
                 told = keeper
-            await asyncio.sleep(self._timings.retry_seconds)
+            await asyncio.sleep(self._look_again_in())
+
+    def _look_again_in(self) -> float:
+        """Seconds until a standby reads again: twice as often as a leader writes, so that a renewal is seen soon after
+        it was made and its end not counted from late; and at the very moment at which the Lease runs out."""
+        often = self._timings.retry_seconds / 2
+        left = self._seen_at + self._timings.duration_seconds - self._clock()
+        return min(often, left) if left > 0 else often
 
     async def hold(self) -> None:
         """Renew for ever; raises LostLeadership when the renew deadline passed or somebody else holds the Lease."""

@@ -59,7 +59,8 @@ class LeaseSettings(Record):
     """The leader gives up, and its process ends, so long after its last renewal. The difference to the duration is the
     margin in which two leaders cannot both write."""
     retry_seconds: Seconds = 2
-    """Between attempts to take or renew it. Each renewal is a write to etcd, the only one of an idle fleet."""
+    """Between renewals; who waits for it reads twice as often. Each renewal is a write to etcd, the only one of an idle
+    fleet."""
 
     @property
     def home(self) -> str:
