@@ -166,7 +166,8 @@ def _model(stated: InferenceWorkload, catalogues: Catalogues) -> tuple[Model | N
     if spec.architecture.transformer is not None:
         return Model(name=name, transformer=_transformer(spec.architecture.transformer)), None
     known = preset.model.dense if isinstance(preset, ModelPreset) else None
-    return Model(name=name, dense=_dense(spec.architecture.dense or StatedDense.model_construct(), known)), None
+    dense = _dense(spec.architecture.dense or StatedDense.model_construct(), known)
+    return (None, dense) if isinstance(dense, Problem) else (Model(name=name, dense=dense), None)
 
 
 def _other_kind(model: Model | None, measurements: Measurements) -> Problem | None:
@@ -184,9 +185,17 @@ def _transformer(stated: StatedTransformer) -> Transformer:
     return Transformer.model_validate(_numbers(stated))
 
 
-def _dense(stated: StatedDense, preset: Dense | None) -> Dense:
+def _dense(stated: StatedDense, preset: Dense | None) -> Dense | Problem:
     known = preset.model_dump(by_alias=False) if preset is not None else {}
-    return Dense.model_validate(known | _numbers(stated))
+    numbers = _numbers(stated)
+    part, whole = known.get("repeated_parameters"), known.get("parameters")
+    if part and whole and "parameters" in numbers:
+        known["repeated_parameters"] = numbers["parameters"] * part / whole  # a smaller copy repeats a like share
+    both = known | numbers
+    if "repeated_parameters" in numbers and both["repeated_parameters"] > (both.get("parameters") or math.inf):
+        field = "spec.model.architecture.dense.repeatedParameters"
+        return _invalid(f"{field}: must not be above the preset's parameters, {whole:.6g}: they are a part of them")
+    return Dense.model_validate(both)
 
 
 def _numbers(part: Part) -> dict[str, Any]:
@@ -197,7 +206,7 @@ def _numbers(part: Part) -> dict[str, Any]:
         if isinstance(value, Part):
             stated[name] = _numbers(value)
         elif value is not None:
-            stated[name] = float(value) if isinstance(value, Quantity) else value
+            stated[name] = float(value) if isinstance(value, Quantity | Decimal) else value
     return stated
 
 

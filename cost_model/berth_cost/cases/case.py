@@ -87,14 +87,30 @@ class Transformer(Record):
 
 
 class Dense(Record):
-    """A classic network (one forward pass a request). FLOPs count a multiply-add as two; None where nobody says."""
+    """A classic network (one forward pass a request). FLOPs count a multiply-add as two; None where nobody says.
+
+    Where a part of it runs again and again, each time on what the time before left (a decoder's tokens, the steps of a
+    diffusion), ``repeated_passes`` is how often after the first, and ``repeated_parameters`` what each of them reads;
+    FLOPs hold all of it.
+    """
 
     parameters: Positive | None = None
     flops_per_inference: Positive | None = None
     activation_bytes_per_inference: Positive | None = None
     input_bytes_per_inference: Positive | None = None
     output_bytes_per_inference: Positive | None = None
+    repeated_passes: Positive | None = None
+    repeated_parameters: Positive | None = None
+    """Absent: all of them."""
     family: str | None = None
+
+    @model_validator(mode="after")
+    def a_part_that_repeats(self) -> Self:
+        if self.repeated_parameters is not None and self.repeated_passes is None:
+            raise ValueError("repeatedParameters needs repeatedPasses: how often they are read")
+        if self.parameters is not None and (self.repeated_parameters or 0) > self.parameters:
+            raise ValueError("repeatedParameters must not be above parameters: they are a part of them")
+        return self
 
 
 class Model(Record):

@@ -312,10 +312,10 @@ def pass_coefficients(
     return PassCoefficients(
         compute_fixed=slower * fill / flops,
         compute_item=np.maximum(slower / flops, fastest) * work.flops,
-        memory_fixed=slower * work.weight_bytes / bandwidth,
+        memory_fixed=slower * work.streamed_weight_bytes / bandwidth,
         # Written by one operation, read by the next.
         memory_item=slower * 2 * work.activation_bytes / bandwidth,
-        launches=engine.pass_overhead_seconds * launches * launch_factor(constants, table),
+        launches=engine.pass_overhead_seconds * launches * launch_factor(constants, table) * work.passes,
         # A server hands batch after batch over, and waits for each.
         overlap=engine.launch_overlap - through_server(table, engine.launch_overlap),
         # A server copies by itself; a framework's own loop does it between its passes.

@@ -192,6 +192,10 @@ class DenseWork:
     layers: Floats
     """Of a network that is named after them (ResNet-50); nan of others."""
     weight_bytes: Floats
+    streamed_weight_bytes: Floats
+    """Read in one inference: those of a part that runs again, once more each time."""
+    passes: Floats
+    """Of the whole network, as many as its launches: 1, and more by what its repeated part is of it."""
     activation_bytes: Floats
     """Written and read between operations, at the row's precision."""
     input_bytes: Floats
@@ -241,6 +245,9 @@ def dense_work(table: CaseTable) -> DenseWork:
     elements = np.exp(
         ACTIVATION_INTERCEPT + ACTIVATION_FLOPS_POWER * np.log(flops) + ACTIVATION_PARAMETER_POWER * np.log(parameters)
     )
+    weight_bytes = parameters * format_column(table, "weight_bytes")
+    again = column("repeated_parameters") / parameters
+    repeated = np.nan_to_num(column("repeated_passes"), nan=0.0) * np.where(np.isnan(again), 1.0, again)
     families = [None if model.dense is None else model.dense.family for model in table.models]
     encoder = np.array([family in TRANSFORMER_FAMILIES for family in families])[table.model_index]
     elements = np.where(encoder, TRANSFORMER_ACTIVATIONS_PER_FLOP * flops, elements)
@@ -249,7 +256,9 @@ def dense_work(table: CaseTable) -> DenseWork:
         flops=flops,
         parameters=parameters,
         layers=np.array([named_layers(model.name) for model in table.models])[table.model_index],
-        weight_bytes=parameters * format_column(table, "weight_bytes"),
+        weight_bytes=weight_bytes,
+        streamed_weight_bytes=weight_bytes * (1 + repeated),
+        passes=1 + repeated,
         activation_bytes=activation * format_column(table, "activation_bytes"),
         input_bytes=np.where(np.isnan(inputs), ASSUMED_INPUT_BYTES, inputs),
         output_bytes=np.where(np.isnan(outputs), ASSUMED_OUTPUT_BYTES, outputs),

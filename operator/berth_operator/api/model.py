@@ -16,6 +16,7 @@ from berth_operator.api.field import (
     NotNegativeDecimal,
     ObjectName,
     Part,
+    PositiveDecimal,
     Tally,
     VolumePath,
 )
@@ -170,8 +171,35 @@ class Dense(Part):
     """What one item sends to the server; absent: 602112, an RGB image of 224 pixels a side, with a wider band."""
     output_bytes_per_inference: ByteQuantity | None = None
     """What the server answers for one item; absent: 4000, the scores of 1000 classes."""
+    repeated_passes: PositiveDecimal | None = None
+    """How often a part of it runs again after its first pass, on what the time before left: the tokens that a decoder
+    writes, the steps of a diffusion. flopsPerInference holds all of them; absent: one pass."""
+    repeated_parameters: CountQuantity | None = None
+    """The weights of that part, which every such pass reads, such as "800M"; absent: all."""
     family: Identifier | None = None
     """Such as resnet, bert or vit: corrects the predicted time of families that were measured, changes no other."""
+
+    rules: ClassVar = (
+        Rule(
+            cel="!has(self.repeatedParameters) || has(self.repeatedPasses)",
+            message="repeatedParameters needs repeatedPasses: how often they are read",
+            holds=lambda network: network.repeated_parameters is None or network.repeated_passes is not None,
+            field=".repeatedParameters",
+        ),
+        Rule(
+            cel=(
+                "!has(self.repeatedParameters) || !has(self.parameters) || quantity(string(self.repeatedParameters))"
+                ".compareTo(quantity(string(self.parameters))) <= 0"
+            ),
+            message="repeatedParameters must not be above parameters: they are a part of them",
+            holds=lambda network: (
+                network.repeated_parameters is None
+                or network.parameters is None
+                or network.repeated_parameters <= network.parameters
+            ),
+            field=".repeatedParameters",
+        ),
+    )
 
     @property
     def has_its_size(self) -> bool:

@@ -247,3 +247,28 @@ def test_a_wrong_document_is_refused_by_file_key_and_field(fields: dict[str, obj
     flaw = error.value.flaws[0]
     assert (flaw.file, flaw.key) == ("models.yaml", key)
     assert says in flaw.message
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "encoder", "decoder", "mels"),
+    [
+        ("whisper-tiny", 384, 4, 4, 80),
+        ("whisper-medium", 1024, 24, 24, 80),
+        ("whisper-large-v3", 1280, 32, 32, 128),
+        ("whisper-large-v3-turbo", 1280, 32, 4, 128),
+    ],
+)
+def test_speech_is_counted_from_its_shapes_and_its_decoder_runs_for_every_token(
+    name: str, width: int, encoder: int, decoder: int, mels: int
+) -> None:
+    """Two convolutions over 3,000 frames, 1,500 positions; MLPerf states 2.69e12 for the large one."""
+    found = preset(name)
+    dense, tokens = found.model.dense, found.typical_tokens
+    assert dense is not None and dense.repeated_passes is not None and tokens is not None
+    read_again = 14 * width**2 * decoder + 51866 * width
+    convolutions = 2 * 3000 * 3 * mels * width + 2 * 1500 * 3 * width**2
+    heard = 24 * width**2 * encoder * 1500 + 4 * 1500**2 * width * encoder + 4 * width**2 * 1500 * decoder
+    written = dense.repeated_passes * (2 * read_again + 4 * 1500 * width * decoder)
+    assert dense.repeated_passes == tokens.output
+    assert dense.repeated_parameters == pytest.approx(read_again, rel=1e-4)
+    assert dense.flops_per_inference == pytest.approx(convolutions + heard + written, rel=0.01)

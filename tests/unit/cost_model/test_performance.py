@@ -137,6 +137,19 @@ def test_a_slice_slows_small_networks_by_less_than_its_share_of_the_gpu():
     assert 1 < slowdown < 3.5
 
 
+def test_a_part_that_repeats_reads_its_weights_each_time():
+    """A decoder of 400 million weights in fp16, 50 tokens: 40 GB more through the memory than a single pass."""
+
+    def memory_seconds(**repeated: float) -> float:
+        heavy = RESNET50.dense.model_copy(update={"parameters": 1e9, **repeated})
+        lone = answer(case(Model(name="heavy", dense=heavy), Load(kind="batch", batch_size=1)))
+        return lone.metrics[LATENCY]["mean"]
+
+    once, again = memory_seconds(), memory_seconds(repeated_passes=50, repeated_parameters=0.4e9)
+    assert again - once > 50 * 0.4e9 * 2 / GPU.memory_bandwidth_bytes_per_second
+    assert memory_seconds(repeated_passes=50) > again  # absent: every pass reads all of them
+
+
 def test_instances_share_the_gpu_and_hide_each_others_overhead():
     one, two, eight = predict_cases(
         [
