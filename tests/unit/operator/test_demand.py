@@ -73,6 +73,26 @@ def test_a_stated_architecture_beats_the_preset_and_leaves_it_what_it_does_not_s
     assert found.dense.flops_per_inference == preset.dense.flops_per_inference == 8.2e9
 
 
+def test_a_smaller_copy_of_a_preset_repeats_a_like_share_of_itself() -> None:
+    copy = {"preset": "whisper-large-v3", "architecture": {"dense": {"parameters": "500M"}}}
+    found, preset = read(workload(model={**copy, "variants": [variant("fp16")]})).model, CATALOGUES.models.presets
+    known = preset["whisper-large-v3"].model.dense
+    assert found is not None and found.dense is not None and known is not None
+    assert known.parameters and known.repeated_parameters and found.dense.repeated_parameters
+    share = known.repeated_parameters / known.parameters
+    assert found.dense.repeated_parameters / 500e6 == pytest.approx(share)
+    assert found.dense.repeated_passes == known.repeated_passes
+
+
+def test_a_repeated_part_that_is_larger_than_the_preset_is_refused_by_name() -> None:
+    more = {"dense": {"repeatedPasses": 10, "repeatedParameters": "90M"}}
+    reason, message = problem(
+        model={"preset": "resnet50", "architecture": more, "variants": [variant("fp16")]},
+    )
+    assert reason == "InvalidSpec"
+    assert message.startswith("spec.model.architecture.dense.repeatedParameters: must not be above the preset's")
+
+
 def test_variants_come_in_one_order_with_exact_scores() -> None:
     variants = [
         variant("int8", quality={"score": "0.9012", "evidence": "Measured"}),
