@@ -92,12 +92,43 @@ class LanguageJitter(Record):
     output_length: Annotated[float, Field(ge=0)]
 
 
+Distance = Annotated[float, Field(gt=0)]
+
+
+class RunCovariance(Record):
+    """Of the residuals of measured runs, log(measured / predicted), within a deployment. Standard deviations in logs,
+    distances in e-folds over which what is shared falls to 1/e."""
+
+    deployment: Annotated[float, Field(ge=0)]
+    """Of what all runs share."""
+    load: Annotated[float, Field(ge=0)]
+    """Of what only runs of a like load and like lengths share."""
+    lengths: Annotated[float, Field(ge=0)]
+    """Of what runs of like lengths share."""
+    repeated: Annotated[float, Field(ge=0)]
+    """Of what only a run of the very load and lengths tells."""
+    noise: Annotated[float, Field(gt=0)]
+    """Of measuring the same thing again."""
+    load_distance: Distance
+    input_distance: Distance
+    output_distance: Distance
+    odd_share: Annotated[float, Field(gt=0, lt=0.5)]
+    """Of runs, those that tell nothing beyond themselves."""
+    odd_deviation: Annotated[float, Field(gt=0)]
+    """Of these, beside all others."""
+
+    def variance(self) -> float:
+        return self.deployment**2 + self.load**2 + self.lengths**2 + self.repeated**2
+
+
 class LanguageSet(FittedConstants):
     """The whole file."""
 
     engines: dict[str, LanguageConstants]
     links: dict[str, LinkConstants]
     jitter: LanguageJitter
+    run_covariance: dict[str, RunCovariance]
+    """By calibration group (``service``, ``first_token``, ``throughput``, ``power``)."""
     run_edges: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = {}
-    """By calibration group (``service``, ``first_token``), then slice as of ``bands``: deviations of what runs leave
+    """By calibration group, then slice as of ``bands``: deviations of what runs leave
     open, from the point to either edge of the 90 % band."""
