@@ -96,7 +96,7 @@ def posterior(near: Neighbours, residual: Floats, covariance: RunCovariance, bef
     noise = np.where(usable, (covariance.noise / np.maximum(near.headroom, 1e-3)) ** 2, 1.0)
     between = between + noise[:, :, None] * np.eye(residual.shape[1])
     whole = scale * covariance.variance()
-    odd = covariance.odd_deviation**2
+    odd, share = covariance.odd_deviation**2, np.log([1 - covariance.odd_share, covariance.odd_share])
     means, variances, evidence = [], [], []
     for pattern in _patterns(usable):
         here, together = pattern & near.across.none, pattern[:, :, None] & pattern[:, None, :] & near.between.none
@@ -105,8 +105,7 @@ def posterior(near: Neighbours, residual: Floats, covariance: RunCovariance, bef
         means.append((own * solved[:, :, 0]).sum(axis=1))
         variances.append(whole + odd * here.any(axis=1) - (own * solved[:, :, 1]).sum(axis=1))
         likelihood = (measured * solved[:, :, 0]).sum(axis=1) + np.linalg.slogdet(joint)[1]
-        prior = np.where(pattern, np.log(covariance.odd_share), np.log1p(-covariance.odd_share))
-        evidence.append((prior * usable).sum(axis=1) - likelihood / 2)
+        evidence.append((share[pattern.astype(np.int64)] * usable).sum(axis=1) - likelihood / 2)
     logs = np.stack(evidence)
     weight = np.exp(logs - logs.max(axis=0))
     weight = weight / weight.sum(axis=0)
