@@ -25,6 +25,7 @@ from berth_cost.performance.engine_constants import Constants
 from berth_cost.performance.language.calibration import Neighbours, Place, neighbours, posterior
 from berth_cost.performance.language.constants import RunCovariance
 from berth_cost.performance.language.run_residuals import run_residuals
+from berth_cost.performance.language.step_shares import step_shares
 from berth_cost.performance.prediction import predict
 
 Floats = NDArray[np.float64]
@@ -43,11 +44,11 @@ STATED = {
 }
 """What a run must state to be asked about: not what one group borrows from another."""
 PICKS_PER_DEPLOYMENT, ASKED_PER_PICK = 6, 8
-PULL = 0.002
+PULL = 0.005
 """Of the squared distance (logs) from where the fit starts."""
-ROUNDS = 25
+ROUNDS, ROUNDS_WITHOUT = 25, 6
 FEWEST_RUNS = 3
-BOUNDS = {"odd_share": (0.01, 0.1), "odd_deviation": (0.5, 1.5)}
+BOUNDS = {"odd_share": (0.02, 0.1), "odd_deviation": (1.0, 1.5)}
 """Odd runs are few: left to themselves, these two run away. Of all others:"""
 OTHER_BOUNDS = (1e-3, 30.0)
 
@@ -62,6 +63,8 @@ class Measured:
     before: dict[str, Floats]
     """Deviation without any run, as the band says."""
     deployments: Sequence[Sequence[int]]
+    shares: Floats
+    """Of a mean step, as ``step_shares`` has them."""
     models: Integers
     """A number of the model's shape."""
 
@@ -70,7 +73,7 @@ def measured_residuals(
     parts: Sequence[tuple[Sequence[Case], Constants]], gpus: Mapping[str, GPUSpecification]
 ) -> Measured:
     """``parts``: cases of one model, and constants that had not seen it, with their bands."""
-    tables, cases = [], []
+    tables, cases, shares = [], [], []
     residual: dict[str, list[Floats]] = {group: [] for group in GOOD_ERROR}
     before: dict[str, list[Floats]] = {group: [] for group in GOOD_ERROR}
     for own, constants in parts:
@@ -88,6 +91,7 @@ def measured_residuals(
             low, high = band_edges(constants, table, metric, "mean", np.zeros(len(own)))
             before[group].append(np.log(high / low) / (2 * NORMAL_EDGE))
         tables.append(table)
+        shares.append(step_shares(table, constants))
         cases += own
     shapes = [group_of(case, "model") for case in cases]
     known = {shape: number for number, shape in enumerate(dict.fromkeys(shapes))}
@@ -96,6 +100,7 @@ def measured_residuals(
         residual={group: np.concatenate(found) for group, found in residual.items()},
         before={group: np.concatenate(found) for group, found in before.items()},
         deployments=deployments(cases),
+        shares=np.concatenate(shares),
         models=np.array([known[shape] for shape in shapes]),
     )
 
@@ -108,14 +113,14 @@ class Trial:
     told: Integers
     near: Neighbours
 
-    def where(self, chosen: NDArray[np.bool_], table: CaseTable) -> "Trial":
-        return trial(self.asked[chosen], self.told[chosen], table)
+    def where(self, chosen: NDArray[np.bool_], data: Measured) -> "Trial":
+        return trial(self.asked[chosen], self.told[chosen], data)
 
 
-def trial(asked: Integers, told: Integers, table: CaseTable) -> Trial:
+def trial(asked: Integers, told: Integers, data: Measured) -> Trial:
     def place(rows: Integers) -> Place:
         nothing = np.zeros(len(rows))
-        return Place(table.rows(rows), nothing, nothing, nothing, nothing)
+        return Place(data.table.rows(rows), nothing, nothing, nothing, nothing, data.shares[rows])
 
     near = neighbours(place(asked), [place(column) for column in told.T], np.ones(told.shape))
     return Trial(asked, told, near)
@@ -137,15 +142,17 @@ def trials(data: Measured, group: str) -> list[Trial]:
                 for row in random.permutation(others)[:ASKED_PER_PICK]:
                     asked.append(row)
                     told.append(picked)
-        found.append(trial(np.array(asked), np.array(told), data.table))
+        found.append(trial(np.array(asked), np.array(told), data))
     return found
 
 
-def fitted_covariance(data: Measured, group: str, start: RunCovariance, *, without: int | None = None) -> RunCovariance:
+def fitted_covariance(
+    data: Measured, group: str, start: RunCovariance, *, without: int | None = None, rounds: int = ROUNDS
+) -> RunCovariance:
     """``without``: a model that is not looked at."""
     every = trials(data, group)
     if without is not None:
-        every = [one.where(data.models[one.asked] != without, data.table) for one in every]
+        every = [one.where(data.models[one.asked] != without, data) for one in every]
     origin = np.log([getattr(start, name) for name in NAMES])
 
     def cost(point: Floats) -> float:
@@ -161,7 +168,7 @@ def fitted_covariance(data: Measured, group: str, start: RunCovariance, *, witho
         return total
 
     bounds = [tuple(np.log(BOUNDS.get(name, OTHER_BOUNDS))) for name in NAMES]
-    best = minimize(cost, origin, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS})
+    best = minimize(cost, origin, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds})
     return of(best.x)
 
 
@@ -169,12 +176,16 @@ def of(point: Floats) -> RunCovariance:
     return RunCovariance(**dict(zip(NAMES, np.exp(point).tolist(), strict=True)))
 
 
-def covariances(data: Measured, without: int | None = None) -> dict[str, dict[str, float]]:
+def covariances(data: Measured) -> dict[str, dict[str, float]]:
     """By group, as the file of constants has them; the fit starts at the priors."""
     start = prior_language()["run_covariance"]
-    found = {}
-    for group, own in start.items():
-        fitted = fitted_covariance(data, group, RunCovariance.model_validate(own), without=without)
-        found[group] = fitted.model_dump(by_alias=False)
+    found = {group: fitted_covariance(data, group, RunCovariance.model_validate(own)) for group, own in start.items()}
     print("covariances of runs fitted", file=sys.stderr)
-    return found
+    return {group: one.model_dump(by_alias=False) for group, one in found.items()}
+
+
+def covariances_without(data: Measured, model: int, start: Mapping[str, RunCovariance]) -> dict[str, RunCovariance]:
+    """By group, fitted to all models but one. ``start``: where the fit to all of them ended."""
+    return {
+        group: fitted_covariance(data, group, own, without=model, rounds=ROUNDS_WITHOUT) for group, own in start.items()
+    }

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from error_table import pair
 from fit_language import constants_without
-from language_covariance import covariances, measured_residuals
+from language_covariance import covariances_without, measured_residuals
 from language_levels import LanguageFit, fits
 from language_splits import Residuals, fits_without, joined, residuals_at
 from language_table import METRICS, ends, error, middle, of_rows, printed, told
@@ -21,7 +21,6 @@ from berth_cost.cases.case import Case
 from berth_cost.cases.records import case_table
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue
 from berth_cost.performance.engine_constants import built_in_constants, engine_names
-from berth_cost.performance.language.constants import LanguageSet
 from berth_cost.performance.prediction import predict
 
 ASKED = {
@@ -43,9 +42,9 @@ def unseen(cases: list[Case]) -> dict[str, Residuals]:
     data = measured_residuals(folds, gpus)
     parts: dict[str, list[Residuals]] = {name: [] for name, _ in PICKS}
     for model, (own, seen) in enumerate(folds):
-        language = seen.model_dump(by_alias=False)["language"]
-        language |= {"run_covariance": covariances(data, without=model), "run_edges": shipped["run_edges"]}
-        constants = seen.model_copy(update={"language": LanguageSet.model_validate(language)})
+        covariance = covariances_without(data, model, seen.language.run_covariance)
+        changed = {"run_covariance": covariance, "run_edges": shipped["run_edges"]}
+        constants = seen.model_copy(update={"language": seen.language.model_copy(update=changed)})
         table = case_table(own, gpus)
         engine = np.array(engine_names(constants, table))[table.engine_index]
         for name, picks in PICKS:

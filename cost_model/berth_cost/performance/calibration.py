@@ -21,6 +21,7 @@ from berth_cost.performance.engine_constants import Constants, built_in_constant
 from berth_cost.performance.feasibility import is_transformer
 from berth_cost.performance.language import calibration as language_calibration
 from berth_cost.performance.language.run_residuals import run_residuals
+from berth_cost.performance.language.step_shares import step_shares
 from berth_cost.performance.prediction import predict
 
 TYPICAL = {"parameters": 25e6, "flops_per_inference": 4e9}
@@ -79,9 +80,9 @@ def calibrated(
             continue
         asked = table.rows(rows)
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
-        places = [_place(asked, one.run) for one in evidence]
+        places = [_place(asked, one.run, constants) for one in evidence]
         headroom = np.stack([one.headroom for one in evidence], axis=1)
-        near = language_calibration.neighbours(_place(asked, asked), places, headroom)
+        near = language_calibration.neighbours(_place(asked, asked, constants), places, headroom)
         for group, covariance in covariances.items():
             residual = np.stack([one.residual[group] for one in evidence], axis=1)
             before = _deviation_before(asked, group, constants)
@@ -103,7 +104,7 @@ def _deviation_before(asked: CaseTable, group: str, constants: Constants) -> Flo
     return np.log(high / low) / (2 * NORMAL_EDGE)
 
 
-def _place(asked: CaseTable, run: CaseTable) -> language_calibration.Place:
+def _place(asked: CaseTable, run: CaseTable, constants: Constants) -> language_calibration.Place:
     """Codes are 0 where the run is as the row, else the run's own category: two runs may share what the row has not."""
 
     def codes(same: Booleans, index: Integers) -> Floats:
@@ -116,6 +117,7 @@ def _place(asked: CaseTable, run: CaseTable) -> language_calibration.Place:
         engine=codes(_same_engine(asked, run), run.engine_index),
         precision=codes(_same_precision(asked, run), run.precision_index),
         split=codes(_same_split(asked, run), split),
+        shares=step_shares(run, constants),
     )
 
 

@@ -1,9 +1,10 @@
 """What measured runs of a language model say about loads, lengths and deployments that were not measured.
 
 A Gaussian process in logs: residuals, log(measured / predicted), of two runs are the more alike the nearer their loads
-and lengths are, and the more of GPU, engine, precision and split they share (Rasmussen and Williams, Gaussian Processes
-for Machine Learning, 2006, chapter 2). The factor of a row is the posterior mean given the runs, the band its posterior
-deviation: an exact run leaves the noise of measuring, two that bracket a load interpolate, an unlike one says little.
+and lengths are, the more alike their steps are spent (computing, weights, attention, the rest), and the more of GPU,
+engine, precision and split they share (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006,
+chapter 2). The factor of a row is the posterior mean given the runs, the band its posterior deviation: an exact run
+leaves the noise of measuring, two that bracket a load interpolate, an unlike one says little.
 
 Some published runs are odd: four times as slow as two repeats of themselves. So the posterior is a mixture: of no odd
 run, of one odd run (each in turn), of odd runs only, weighted by how well each explains what was measured. What makes a
@@ -39,6 +40,8 @@ class Place:
     engine: Floats
     precision: Floats
     split: Floats
+    shares: Floats
+    """Of a step's seconds by what they are spent on, (n, parts)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Separation:
     load: Floats
     input: Floats
     output: Floats
+    alike: Floats
+    """Product of the shares of both steps, along a last axis: an error of a part moves what both spend on it."""
 
     @property
     def none(self) -> Booleans:
@@ -58,13 +63,16 @@ class Separation:
     def covariance(self, of: RunCovariance) -> Floats:
         lengths = np.exp(-self.input / of.input_distance - self.output / of.output_distance)
         local = lengths * (of.load**2 * np.exp(-self.load / of.load_distance) + of.lengths**2)
-        return np.asarray(self.shared * (of.deployment**2 + local) + of.repeated**2 * self.none, dtype=np.float64)
+        common = of.deployment**2 + self.alike @ of.part_variances() + local
+        return np.asarray(self.shared * common + of.repeated**2 * self.none, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
     """Runs as the rows see them (what a run leaves out is as in the row): the same for every group of metrics."""
 
+    own: Separation
+    """Of the rows from themselves, shapes (n,)."""
     across: Separation
     """Of rows and runs, shapes (n, runs)."""
     between: Separation
@@ -77,7 +85,8 @@ def neighbours(asked: Place, runs: Sequence[Place], headroom: Floats) -> Neighbo
     """``headroom``: (n, runs)."""
     across = [_separation(asked, run) for run in runs]
     between = [[_separation(first, second) for second in runs] for first in runs]
-    return Neighbours(_stacked(across), _stacked([_stacked(row) for row in between]), headroom)
+    own = _separation(asked, asked)
+    return Neighbours(own, _stacked(across), _stacked([_stacked(row) for row in between]), headroom)
 
 
 def posterior(near: Neighbours, residual: Floats, covariance: RunCovariance, before: Floats) -> tuple[Floats, Floats]:
@@ -95,7 +104,7 @@ def posterior(near: Neighbours, residual: Floats, covariance: RunCovariance, bef
     # A run that says nothing stands alone with a variance of 1: it changes neither mean nor deviation.
     noise = np.where(usable, (covariance.noise / np.maximum(near.headroom, 1e-3)) ** 2, 1.0)
     between = between + noise[:, :, None] * np.eye(residual.shape[1])
-    whole = scale * covariance.variance()
+    whole = scale * near.own.covariance(covariance)
     odd, share = covariance.odd_deviation**2, np.log([1 - covariance.odd_share, covariance.odd_share])
     means, variances, evidence = [], [], []
     for pattern in _patterns(usable):
@@ -134,12 +143,13 @@ def _separation(first: Place, second: Place) -> Separation:
         load=_load_distance(ours, theirs),
         input=_distance(ours.input_tokens, theirs.input_tokens),
         output=_distance(ours.output_tokens, theirs.output_tokens),
+        alike=first.shares * second.shares,
     )
 
 
 def _stacked(parts: Sequence[Separation]) -> Separation:
     """Along a new second axis."""
-    names = ("shared", "load", "input", "output")
+    names = ("shared", "load", "input", "output", "alike")
     return Separation(*(np.stack([getattr(part, name) for part in parts], axis=1) for name in names))
 
 

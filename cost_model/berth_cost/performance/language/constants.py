@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
+from berth_cost.performance.case_table import Floats
 from berth_cost.performance.fitted_constants import FittedConstants, Seconds, Share
 from berth_cost.record import Record
 
@@ -101,6 +103,13 @@ class RunCovariance(Record):
 
     deployment: Annotated[float, Field(ge=0)]
     """Of what all runs share."""
+    compute: Annotated[float, Field(ge=0)]
+    """Of the seconds that a step computes; runs share it as far as both are spent on it. So with the next three."""
+    weights: Annotated[float, Field(ge=0)]
+    """Streaming them."""
+    attention: Annotated[float, Field(ge=0)]
+    overhead: Annotated[float, Field(ge=0)]
+    """Launches, sequences and links."""
     load: Annotated[float, Field(ge=0)]
     """Of what only runs of a like load and like lengths share."""
     lengths: Annotated[float, Field(ge=0)]
@@ -117,8 +126,9 @@ class RunCovariance(Record):
     odd_deviation: Annotated[float, Field(gt=0)]
     """Of these, beside all others."""
 
-    def variance(self) -> float:
-        return self.deployment**2 + self.load**2 + self.lengths**2 + self.repeated**2
+    def part_variances(self) -> Floats:
+        """In the order of ``step_shares``."""
+        return np.array([self.compute, self.weights, self.attention, self.overhead]) ** 2
 
 
 class LanguageSet(FittedConstants):
