@@ -15,6 +15,9 @@ TPOT, RATE, WATTS, JOULES = (
     "joulesPerOutputToken",
 )
 
+ODD = 20.0
+"""Times as long as predicted: beyond any band."""
+
 
 def clients(count: float) -> Load:
     return Load(kind="closed", concurrency=count)
@@ -44,24 +47,24 @@ def moved(count: float, metric: str, *runs: MeasuredPoint) -> float:
     return value(told(count, *runs), metric) / value(told(count), metric)
 
 
-def test_of_a_run_that_took_six_times_as_long_its_neighbours_believe_less_than_of_one_that_took_half_as_long_again():
+def test_of_a_run_that_took_twenty_times_as_long_its_neighbours_believe_less_than_of_one_that_took_half_as_long_again():
     def believed(factor: float) -> float:
         return math.log(moved(16, TPOT, slower(8, factor))) / math.log(factor)
 
-    assert believed(6.0) < 0.7 * believed(1.5)
+    assert believed(ODD) < 0.5 * believed(1.5)
 
 
 def test_an_odd_run_is_still_believed_of_its_own_load():
-    assert moved(8, TPOT, slower(8, 6.0)) == pytest.approx(6.0, rel=0.1)
+    assert moved(8, TPOT, slower(8, ODD)) == pytest.approx(ODD, rel=0.1)
 
 
 def test_two_runs_that_agree_are_believed_where_one_alone_is_taken_for_odd():
-    alone, both = moved(16, TPOT, slower(8, 6.0)), moved(16, TPOT, slower(8, 6.0), slower(32, 6.0))
-    assert both > 4 > alone
+    alone, both = moved(16, TPOT, slower(8, ODD)), moved(16, TPOT, slower(8, ODD), slower(32, ODD))
+    assert both > 10 > alone
 
 
 def test_an_odd_run_does_not_spoil_a_good_one():
-    assert moved(24, TPOT, slower(8, 6.0), slower(32, 1.0)) == pytest.approx(1.0, abs=0.2)
+    assert moved(24, TPOT, slower(8, ODD), slower(32, 1.0)) == pytest.approx(1.0, abs=0.2)
 
 
 def test_measured_power_corrects_power_and_energy_at_other_loads():
