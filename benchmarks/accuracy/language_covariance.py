@@ -51,6 +51,9 @@ FEWEST_RUNS = 3
 BOUNDS = {"odd_share": (0.02, 0.1), "odd_deviation": (1.0, 1.5)}
 """Odd runs are few: left to themselves, these two run away. Of all others:"""
 OTHER_BOUNDS = (1e-3, 30.0)
+PARTS, NO_PART = ("compute", "weights", "attention", "overhead"), (1e-3, 0.01)
+"""What a decoding step is spent on tells times per token. First tokens, rates and power followed it less well than
+loads and lengths alone."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ def fitted_covariance(
             total += SURPRISE_WEIGHT * float(surprise.mean())
         return total
 
-    bounds = [tuple(np.log(BOUNDS.get(name, OTHER_BOUNDS))) for name in NAMES]
+    parts = {} if group == "service" else dict.fromkeys(PARTS, NO_PART)
+    bounds = [tuple(np.log({**BOUNDS, **parts}.get(name, OTHER_BOUNDS))) for name in NAMES]
     best = minimize(cost, origin, method="L-BFGS-B", bounds=bounds, options={"maxiter": rounds})
     return of(best.x)
 
