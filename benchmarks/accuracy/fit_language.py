@@ -1,6 +1,6 @@
 """Fit the constants of language models to published measurements and write ``language_constants.yaml``.
 
-Run: ``python benchmarks/accuracy/fit_language.py [--data FOLDER] [--to FILE] --date YYYY-MM-DD``. It takes some ten
+Run: ``python benchmarks/accuracy/fit_language.py [--data FOLDER] [--to FILE] --date YYYY-MM-DD``. It takes some three
 minutes. How: ``hierarchical_fit``; levels and priors: ``language_levels``; bands and errors come from cases that the
 constants had not seen (``language_splits``).
 """
@@ -25,6 +25,7 @@ from constants_fit import (
     significant_digits,
 )
 from language_bands import bands_of, errors_of
+from language_covariance import covariances, measured_residuals
 from language_levels import LanguageFit, fits, prior_language, source_of
 from language_splits import SPLITS, fits_without, judged
 from language_unseen import run_edges_of, unseen_of
@@ -33,6 +34,7 @@ from measured_cases import DEFAULT_DATA, observations, read_cases
 
 from berth_cost.cases.case import Case
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue, GPUSpecification
+from berth_cost.performance.engine_constants import Constants
 from berth_cost.performance.prediction_table import PredictionTable
 
 HEADER = """# Constants of language models, from benchmarks/accuracy/fit_language.py: fit again rather than edit.
@@ -80,11 +82,26 @@ def fit_language(cases: Sequence[Case], date: str) -> Document:
     prior = prior_language()
     result["bands"] = {**prior["bands"], **bands_of(residuals["model"], residuals["engine"])}
     result["unseen"] = unseen_of(residuals, result["bands"])
-    result["run_edges"] = run_edges_of(without["model"], result, gpus)
+    folds = constants_without(without["model"], result)
+    result["run_covariance"] = covariances(measured_residuals(folds, gpus))
+    result["run_edges"] = run_edges_of(constants_without(without["model"], result), gpus)
     result["errors"] = errors_of(residuals, result["bands"], result["unseen"])
     result["date"] = date
     result["data"] = sorted({source_of(case) for case in language})
     return result
+
+
+def constants_without(
+    fits: Sequence[tuple[list[Case], LanguageFit]], language: Document
+) -> list[tuple[list[Case], Constants]]:
+    """Of every fold its cases, and the constants that had not seen them with what of ``language`` is no constant."""
+    shared = {name: language[name] for name in ("bands", "unseen", "run_covariance")}
+    found = []
+    for own, fit in fits:
+        document = fit.document(fit.deviations)
+        document["language"] |= shared
+        found.append((own, Constants.model_validate(document)))
+    return found
 
 
 def with_power(document: Document, cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> Document:

@@ -339,9 +339,9 @@ def faster_than_possible(cases: Sequence[Case], table: CaseTable) -> set[int]:
 
 
 def ideal_constants() -> Constants:
-    """Every peak rate reached at once, no overhead, nearly the whole prompt cached, no limit on the batch."""
-    document = built_in_constants().model_dump(by_alias=False)
-    language = document["language"]
+    """Every peak rate reached at once, no overhead, nearly the whole prompt cached, no limit on the batch. From the
+    priors: what is fitted must not depend on what was fitted before."""
+    language = prior_language()
     language["gpus"], language["precisions"] = {}, {}
     for entry in language["engines"].values():
         for name in SPREADS:
@@ -350,4 +350,4 @@ def ideal_constants() -> Constants:
             gone = name.endswith("_seconds") or name in ("ramp_tokens", "cohort_share", "lookahead_steps")
             entry[name] = 0.0 if gone else 600.0 if name == "reused_prefix_tokens" else 1.08
         entry.update(maximum_batched_tokens=16384, maximum_batch_size=4096, quantized_cache_bytes=1.0)
-    return Constants.model_validate(document)
+    return built_in_constants().model_copy(update={"language": LanguageSet.model_validate(language)})

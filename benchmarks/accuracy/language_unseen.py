@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from language_bands import CENTRAL, FEWEST, METRICS, banded, slice_names
-from language_levels import NOT_SERVING, LanguageFit
+from language_levels import NOT_SERVING
 from language_splits import Residuals, joined, residuals_at
 from language_table import ends, middle, of_rows, told
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from berth_cost.cases.case import Case
 from berth_cost.cases.records import case_table
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
-from berth_cost.performance.bands import GROUPS, NORMAL_EDGE
+from berth_cost.performance.bands import LANGUAGE_GROUPS, NORMAL_EDGE
 from berth_cost.performance.engine_constants import Constants, engine_names
 from berth_cost.performance.fitted_constants import GENERAL
 from berth_cost.performance.prediction import predict
@@ -26,8 +26,6 @@ KINDS = {"gpu": "gpu", "precision": "precision", "version": "version"}
 INSIDE = 0.90
 FEWEST_DEVIATIONS, MOST_DEVIATIONS = NORMAL_EDGE, 4.0
 """Between which the edge of a told band lies: runs of a slice are few, and some are odd."""
-RATE = "outputTokensPerSecond"
-"""Its band is that of the times where runs were told."""
 PICKS = (middle, ends)
 
 
@@ -73,20 +71,16 @@ def quantile(values: Floats, weight: Floats) -> float:
 
 
 def run_edges_of(
-    fits: Sequence[tuple[list[Case], LanguageFit]],
-    language: Document,
-    gpus: Mapping[str, GPUSpecification],
+    folds: Sequence[tuple[list[Case], Constants]], gpus: Mapping[str, GPUSpecification]
 ) -> dict[str, dict[str, float]]:
     """By calibration group and slice: within how many of the deviations that runs leave open 90 % of a deployment's
-    other loads lie, told one run and two, of models that the constants had not seen. ``language``: with its bands."""
-    groups = sorted(set(GROUPS.values()))
+    other loads lie, told one run and two, of models that the constants had not seen. ``folds``: those models' cases,
+    and the constants with their bands and covariances."""
+    groups = sorted(set(LANGUAGE_GROUPS.values()))
     parts: dict[tuple[str, int], list[tuple[Residuals, Floats]]] = {
         (group, pick): [] for group in groups for pick in range(len(PICKS))
     }
-    for own, fit in fits:
-        document = fit.document(fit.deviations)
-        document["language"] |= {"bands": language["bands"], "unseen": language["unseen"]}
-        constants = Constants.model_validate(document)
+    for own, constants in folds:
         table = case_table(own, gpus)
         engine = np.array(engine_names(constants, table))[table.engine_index]
         rows = {case.id: row for row, case in enumerate(own)}
@@ -97,12 +91,16 @@ def run_edges_of(
             if calibration is None or calibration.deviation is None or not len(residuals.ratio):
                 continue
             for group in groups:
-                labels = [f"{metric}.{name}" for metric, its in GROUPS.items() if its == group for name in CENTRAL]
-                labels += [RATE] if group == GROUPS["timePerOutputTokenSeconds"] else []
-                mine = banded(residuals.where(np.isin(residuals.metric, labels)))
+                mine = banded(residuals.where(np.isin(residuals.metric, labels_of(group))))
                 deviation = calibration.deviation[group][[rows[name] for name in mine.case]]
                 parts[group, pick].append((mine, np.abs(mine.ratio) / deviation))
     return {group: widest([edges_by_slice(parts[group, pick]) for pick in range(len(PICKS))]) for group in groups}
+
+
+def labels_of(group: str) -> list[str]:
+    """Metrics of the group, and their central statistics."""
+    metrics = [metric for metric, its in LANGUAGE_GROUPS.items() if its == group]
+    return [label for metric in metrics for label in (metric, *(f"{metric}.{name}" for name in CENTRAL))]
 
 
 def widest(edges: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -23,13 +23,16 @@ NORMAL_EDGE = 1.6448536269514722
 TAIL_DEVIATION = 0.10
 """What a high percentile strays from its mean, beside what the mean strays; in logs."""
 
+SERVICE, FIRST_TOKEN, THROUGHPUT, POWER = "service", "first_token", "throughput", "power"
 GROUPS = {
-    "timePerOutputTokenSeconds": "service",
-    "timeToFirstTokenSeconds": "first_token",
-    "endToEndSeconds": "service",
-    "latencySeconds": "service",
+    "timePerOutputTokenSeconds": SERVICE,
+    "timeToFirstTokenSeconds": FIRST_TOKEN,
+    "endToEndSeconds": SERVICE,
+    "latencySeconds": SERVICE,
 }
-"""Calibration group by metric: runs correct times, and leave memory and power as they are."""
+"""Calibration group by metric: runs correct times."""
+LANGUAGE_GROUPS = {**GROUPS, "outputTokensPerSecond": THROUGHPUT, "powerWattsPerGPU": POWER}
+"""Of language models they correct rates and power too; memory is left as it is."""
 
 
 def band_edges(
@@ -45,11 +48,13 @@ def band_edges(
     widening = widening + unseen_widening(constants, table, metric)
     low = np.log(np.array([one.low for one in known]))[index] - widening
     high = np.log(np.array([one.high for one in known]))[index] + widening
-    if table.calibration is not None and metric in GROUPS:
-        if is_language(table):
-            deviation = _left_open(table.calibration, GROUPS[metric], statistic)
-            low, high = _narrowed(_run_edges(constants, table, GROUPS[metric])[index] * deviation, low, high)
-        low, high = _of_networks(constants, table.calibration, statistic, low, high)
+    if table.calibration is not None:
+        if is_language(table) and metric in LANGUAGE_GROUPS:
+            group = LANGUAGE_GROUPS[metric]
+            deviation = _left_open(table.calibration, group, statistic)
+            low, high = _narrowed(_run_edges(constants, table, group)[index] * deviation, low, high)
+        elif metric in GROUPS:
+            low, high = _of_networks(constants, table.calibration, statistic, low, high)
     return np.exp(low), np.exp(high)
 
 
@@ -145,7 +150,7 @@ def is_language(table: CaseTable) -> bool:
 
 
 def calibration_factor(table: CaseTable, metric: str) -> Floats:
-    """What measured runs multiply the metric's time by, shape (n,); 1 without any."""
+    """What measured runs multiply the metric by, shape (n,); 1 without any."""
     if table.calibration is None:
         return np.ones(len(table))
-    return np.exp(table.calibration.log_factor[GROUPS[metric]])
+    return np.exp(table.calibration.log_factor[LANGUAGE_GROUPS[metric]])

@@ -11,17 +11,18 @@ from typing import TypeVar
 
 import numpy as np
 
-from berth_cost.cases.case import Dense, Hardware, MeasuredPoint, Metrics, Model, Percentiles
+from berth_cost.cases.case import Dense, Hardware, MeasuredPoint, Model
 from berth_cost.hardware.gpu_catalogue import GPUSpecification
-from berth_cost.performance.bands import GROUPS, NORMAL_EDGE, band_edges
+from berth_cost.performance.bands import LANGUAGE_GROUPS, NORMAL_EDGE, SERVICE, band_edges
 from berth_cost.performance.case_table import Booleans, Calibration, CaseTable, Floats, Integers, LoadKind, Objects
 from berth_cost.performance.classic.calibration import calibrated_networks
 from berth_cost.performance.classic.network_runs import NetworkRun
 from berth_cost.performance.engine_constants import Constants, built_in_constants
 from berth_cost.performance.feasibility import is_transformer
 from berth_cost.performance.language import calibration as language_calibration
+from berth_cost.performance.language.run_residuals import run_residuals
+from berth_cost.performance.language.step_shares import step_shares
 from berth_cost.performance.prediction import predict
-from berth_cost.performance.prediction_table import SCALAR, PredictionTable
 
 TYPICAL = {"parameters": 25e6, "flops_per_inference": 4e9}
 LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5, 0.5, 0.7, 0.7
@@ -29,21 +30,6 @@ LIKE_OTHER_GPU, LIKE_OTHER_ENGINE, LIKE_OTHER_PRECISION, LIKE_OTHER_SPLIT = 0.5,
 LIKE_OTHER_LOAD_KIND = 0.7
 LOAD_REACH = 3.0
 """e-folds of load, batch or length over which ρ falls to 1/e."""
-
-SERVICE, FIRST_TOKEN = "service", "first_token"
-COVARIANCES = {SERVICE: language_calibration.SERVICE, FIRST_TOKEN: language_calibration.FIRST_TOKEN}
-TIME_METRICS = ("time_per_output_token_seconds", "latency_seconds", "end_to_end_seconds")
-RATE_METRICS = ("items_per_second", "output_tokens_per_second", "requests_per_second")
-JSON_NAMES = {
-    "time_per_output_token_seconds": "timePerOutputTokenSeconds",
-    "latency_seconds": "latencySeconds",
-    "end_to_end_seconds": "endToEndSeconds",
-    "time_to_first_token_seconds": "timeToFirstTokenSeconds",
-    "items_per_second": "itemsPerSecond",
-    "output_tokens_per_second": "outputTokensPerSecond",
-    "requests_per_second": "requestsPerSecond",
-}
-
 
 Kind = TypeVar("Kind")
 
@@ -83,9 +69,10 @@ def calibrated(
     measured = [(rows, points) for rows, points in measured if len(rows) and points]
     unknown, count = table.model_index, len(table)
     table, assumed = _completed(table, [rows for rows, _ in measured])
-    factor = {group: np.zeros(count) for group in (SERVICE, FIRST_TOKEN)}
+    covariances = constants.language.run_covariance
+    factor = {group: np.zeros(count) for group in covariances}
     grade = np.full(count, "estimated", dtype=object)
-    deviation = {group: np.full(count, np.nan) for group in (SERVICE, FIRST_TOKEN)}
+    deviation = {group: np.full(count, np.nan) for group in covariances}
     language = is_transformer(table)
     for every, points in measured:
         rows = every[language[every]]
@@ -93,10 +80,13 @@ def calibrated(
             continue
         asked = table.rows(rows)
         evidence = [_evidence(asked, point, gpus, constants) for point in points]
-        for group, covariance in COVARIANCES.items():
-            runs = [_run(asked, one, group) for one in evidence]
+        places = [_place(asked, one.run, constants) for one in evidence]
+        headroom = np.stack([one.headroom for one in evidence], axis=1)
+        near = language_calibration.neighbours(_place(asked, asked, constants), places, headroom)
+        for group, covariance in covariances.items():
+            residual = np.stack([one.residual[group] for one in evidence], axis=1)
             before = _deviation_before(asked, group, constants)
-            found = language_calibration.posterior(_place(asked, asked), runs, covariance, before)
+            found = language_calibration.posterior(near, residual, covariance, before)
             factor[group][rows], deviation[group][rows] = found
         grade[rows] = _grades(evidence)
     networks = calibrated_networks(table, _network_runs(table, measured, ~language, gpus), assumed, constants)
@@ -109,16 +99,12 @@ def calibrated(
 
 def _deviation_before(asked: CaseTable, group: str, constants: Constants) -> Floats:
     """Of the residuals of the group's metric where nothing was measured, as the row's band says; in logs."""
-    metric = next(name for name, own in GROUPS.items() if own == group)
+    metric = next(name for name, own in LANGUAGE_GROUPS.items() if own == group)
     low, high = band_edges(constants, replace(asked, calibration=None), metric, "mean", np.zeros(len(asked)))
     return np.log(high / low) / (2 * NORMAL_EDGE)
 
 
-def _run(asked: CaseTable, evidence: Evidence, group: str) -> language_calibration.Run:
-    return language_calibration.Run(_place(asked, evidence.run), evidence.residual[group], evidence.headroom)
-
-
-def _place(asked: CaseTable, run: CaseTable) -> language_calibration.Place:
+def _place(asked: CaseTable, run: CaseTable, constants: Constants) -> language_calibration.Place:
     """Codes are 0 where the run is as the row, else the run's own category: two runs may share what the row has not."""
 
     def codes(same: Booleans, index: Integers) -> Floats:
@@ -131,6 +117,7 @@ def _place(asked: CaseTable, run: CaseTable) -> language_calibration.Place:
         engine=codes(_same_engine(asked, run), run.engine_index),
         precision=codes(_same_precision(asked, run), run.precision_index),
         split=codes(_same_split(asked, run), split),
+        shares=step_shares(run, constants),
     )
 
 
@@ -186,44 +173,19 @@ def _evidence(
 ) -> Evidence:
     run = _as_run(asked, point, gpus)
     answers = predict(run, constants)
-    service = _service_residual(point.metrics, answers)
-    first = _time_residual(point.metrics.time_to_first_token_seconds, "time_to_first_token_seconds", answers)
-    residual = {SERVICE: service, FIRST_TOKEN: np.where(np.isnan(first), service, first)}
+    offered = run.load_kind == LoadKind.OPEN
+    residual = run_residuals(point.metrics, answers, offered)
     # Near saturation a latency says more about the queue than about the service.
-    headroom = np.where(run.load_kind == LoadKind.OPEN, 1 - np.nan_to_num(answers.utilization), 1.0)
+    headroom = np.where(offered, 1 - np.nan_to_num(answers.utilization), 1.0)
     likeness = _likeness(asked, run) * headroom
     return Evidence(
         run=run,
         headroom=headroom,
-        likeness=np.where(np.isfinite(residual[SERVICE]) | np.isfinite(residual[FIRST_TOKEN]), likeness, 0.0),
+        likeness=np.where(np.isfinite(list(residual.values())).any(axis=0), likeness, 0.0),
         residual=residual,
         same_deployment=_same_deployment(asked, run),
         load_ratio=_load_ratio(asked, run),
     )
-
-
-def _service_residual(metrics: Metrics, answers: PredictionTable) -> Floats:
-    """Of the first metric that tells service times: a time, else a rate (which is their inverse)."""
-    for name in TIME_METRICS:
-        residual = _time_residual(getattr(metrics, name), name, answers)
-        if np.isfinite(residual).any():
-            return residual
-    for name in RATE_METRICS:
-        value = getattr(metrics, name)
-        if value is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                return np.asarray(np.log(answers.point[JSON_NAMES[name]][SCALAR] / value), dtype=np.float64)
-    return np.full(len(answers.feasible), np.nan)
-
-
-def _time_residual(observed: Percentiles | None, name: str, answers: PredictionTable) -> Floats:
-    """log(measured / predicted) of the most central statistic that was measured; nan without any."""
-    for statistic in ("mean", "p50", "p90", "p95", "p99"):
-        value = None if observed is None else getattr(observed, statistic)
-        if value is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                return np.asarray(np.log(value / answers.point[JSON_NAMES[name]][statistic]), dtype=np.float64)
-    return np.full(len(answers.feasible), np.nan)
 
 
 def _likeness(asked: CaseTable, run: CaseTable) -> Floats:

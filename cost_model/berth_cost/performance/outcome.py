@@ -46,7 +46,7 @@ SCALARS = (
     "joulesPerOutputToken",
     "joulesPerRequest",
 )
-OUTPUT_RATE = "outputTokensPerSecond"
+OUTPUT_RATE, POWER_WATTS = "outputTokensPerSecond", "powerWattsPerGPU"
 PARTS = (
     "compute_seconds",
     "memory_seconds",
@@ -145,23 +145,21 @@ def language_outcome(
         if point_state is not language_state and kind is LoadKind.OPEN:
             state = point_state(replicas, kind, stretch)
             _moved(columns, latencies[1], latencies_of(state), _told(table))
-        rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
+        rates = _language_rates(replicas, constants, kind, states[1], edges)
+        served = rates[1] if kind is LoadKind.OPEN else states[1].requests_per_second / stretch
         output, total = table.output_tokens, table.input_tokens + table.output_tokens
-        if kind is LoadKind.OPEN:
-            rates = _served_rates(replicas, edges)
         _add_rates(
             columns,
             rates,
             {"requestsPerSecond": 1.0, "outputTokensPerSecond": output, "totalTokensPerSecond": total},
         )
-        if kind is not LoadKind.OPEN:
-            _band_rates(columns, constants, table)
         held = replicas.batching.memory.held_bytes(np.maximum(state.sequences, 1.0))
         _add_banded(columns, constants, replicas, "memoryBytesPerGPU", held)
         compute, memory = _step_shares(replicas, state)
         busy = -np.expm1(-state.sequences - state.requests_per_second * state.prefill_seconds)
         # A faster clock costs more than its share: power rises with the root of the rate of computing.
         watts = power_watts(constants.language.power, replicas.device, busy, np.sqrt(compute), memory)
+        watts = watts * calibration_factor(table, POWER_WATTS)
         _add_energy(columns, constants, replicas, watts, output)
         return Outcome(
             reasons=replicas.reasons,
@@ -169,7 +167,7 @@ def language_outcome(
             low=columns[0],
             high=columns[2],
             parts=_language_parts(replicas, state, stretch),
-            utilization=_utilization(kind, rates[1], replicas.maximum_rate / stretch),
+            utilization=_utilization(kind, served, replicas.maximum_rate / stretch),
             maximum_rate=replicas.maximum_rate / stretch,
         )
 
@@ -278,6 +276,18 @@ def _moved(columns: list[Columns], before: dict[str, Latency], after: dict[str, 
                 target[metric][statistic] = target[metric][statistic] * factor
 
 
+def _language_rates(
+    replicas: LanguageReplicas, constants: Constants, kind: LoadKind, state: LanguageState, edges: Edges
+) -> list[Floats]:
+    """Requests per second as of the fast service, the point and the slow one. Throughput that nobody offers has runs
+    and a band of its own."""
+    if kind is LoadKind.OPEN:
+        return _served_rates(replicas, edges)
+    point = state.requests_per_second * calibration_factor(replicas.table, OUTPUT_RATE)
+    low, high = band_edges(constants, replicas.table, OUTPUT_RATE, SCALAR, np.zeros(len(replicas.table)))
+    return [point * high, point, point * low]
+
+
 def _served_rates(replicas: Replicas, edges: Edges) -> list[Floats]:
     """Of an open load, as of the fast service, the point and the slow one: what is offered. A replica as slow as the
     band allows may not keep up, and a run of finite length serves a little less."""
@@ -292,17 +302,6 @@ def _add_rates(columns: list[Columns], rates: list[Floats], per_request: dict[st
     for target, rate in zip(columns, reversed(rates), strict=True):
         for metric, units in per_request.items():
             target[metric] = {SCALAR: rate * units}
-
-
-def _band_rates(columns: list[Columns], constants: Constants, table: CaseTable) -> None:
-    """Throughput that nobody offers has a band of its own; with runs, that of the times holds instead."""
-    low, high = band_edges(constants, table, OUTPUT_RATE, SCALAR, np.zeros(len(table)))
-    told = _told(table)
-    below, point, above = columns
-    for metric in ("requestsPerSecond", OUTPUT_RATE, "totalTokensPerSecond"):
-        values = point[metric][SCALAR]
-        below[metric] = {SCALAR: np.where(told, below[metric][SCALAR], values * low)}
-        above[metric] = {SCALAR: np.where(told, above[metric][SCALAR], values * high)}
 
 
 def _told(table: CaseTable) -> Booleans:
@@ -321,11 +320,11 @@ def _add_banded(columns: list[Columns], constants: Constants, replicas: Replicas
 def _add_energy(
     columns: list[Columns], constants: Constants, replicas: Replicas, watts: Floats, output: Floats | None
 ) -> None:
-    _add_banded(columns, constants, replicas, "powerWattsPerGPU", watts)
+    _add_banded(columns, constants, replicas, POWER_WATTS, watts)
     # Joules per request = power / rate: each edge of the energy is that edge of the power over the other of the rate.
     rates = [target["requestsPerSecond"][SCALAR] for target in columns]
     for target, slow in zip(columns, reversed(rates), strict=True):
-        joules = target["powerWattsPerGPU"][SCALAR] * replicas.table.gpu_count / slow
+        joules = target[POWER_WATTS][SCALAR] * replicas.table.gpu_count / slow
         target["joulesPerRequest"] = {SCALAR: joules}
         if output is not None:
             target["joulesPerOutputToken"] = {SCALAR: joules / output}

@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
+from berth_cost.performance.case_table import Floats
 from berth_cost.performance.fitted_constants import FittedConstants, Seconds, Share
 from berth_cost.record import Record
 
@@ -92,12 +94,51 @@ class LanguageJitter(Record):
     output_length: Annotated[float, Field(ge=0)]
 
 
+Distance = Annotated[float, Field(gt=0)]
+
+
+class RunCovariance(Record):
+    """Of the residuals of measured runs, log(measured / predicted), within a deployment. Standard deviations in logs,
+    distances in e-folds over which what is shared falls to 1/e."""
+
+    deployment: Annotated[float, Field(ge=0)]
+    """Of what all runs share."""
+    compute: Annotated[float, Field(ge=0)]
+    """Of the seconds that a step computes; runs share it as far as both are spent on it. So with the next three."""
+    weights: Annotated[float, Field(ge=0)]
+    """Streaming them."""
+    attention: Annotated[float, Field(ge=0)]
+    overhead: Annotated[float, Field(ge=0)]
+    """Launches, sequences and links."""
+    load: Annotated[float, Field(ge=0)]
+    """Of what only runs of a like load and like lengths share."""
+    lengths: Annotated[float, Field(ge=0)]
+    """Of what runs of like lengths share."""
+    repeated: Annotated[float, Field(ge=0)]
+    """Of what only a run of the very load and lengths tells."""
+    noise: Annotated[float, Field(gt=0)]
+    """Of measuring the same thing again."""
+    load_distance: Distance
+    input_distance: Distance
+    output_distance: Distance
+    odd_share: Annotated[float, Field(gt=0, lt=0.5)]
+    """Of runs, those that tell nothing beyond themselves."""
+    odd_deviation: Annotated[float, Field(gt=0)]
+    """Of these, beside all others."""
+
+    def part_variances(self) -> Floats:
+        """In the order of ``step_shares``."""
+        return np.array([self.compute, self.weights, self.attention, self.overhead]) ** 2
+
+
 class LanguageSet(FittedConstants):
     """The whole file."""
 
     engines: dict[str, LanguageConstants]
     links: dict[str, LinkConstants]
     jitter: LanguageJitter
+    run_covariance: dict[str, RunCovariance]
+    """By calibration group (``service``, ``first_token``, ``throughput``, ``power``)."""
     run_edges: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = {}
-    """By calibration group (``service``, ``first_token``), then slice as of ``bands``: deviations of what runs leave
+    """By calibration group, then slice as of ``bands``: deviations of what runs leave
     open, from the point to either edge of the 90 % band."""
