@@ -26,6 +26,9 @@ HOLE_EXPECTED_REQUESTS = 20.0
 """Of Poisson arrivals, none in a time in which 20 are expected has a chance of 2·10⁻⁹."""
 AROUND_SECONDS = 3600.0
 """How much of the trace before and after a run of zeros says what was to be expected in it."""
+PARTLY_MEASURED = 0.1
+"""A row beside a hole that shows less than this share of the row beyond it was counted in part only: whoever stopped
+and began to measure did so within a row."""
 
 
 class TraceError(ValueError):
@@ -170,7 +173,8 @@ def _filled(tokens: Floats) -> Floats | None:
 
 
 def holes(trace: DemandTrace) -> list[tuple[float, float]]:
-    """(start, end) in seconds of what was not measured: from the last row before the zeros to the first one after."""
+    """(start, end) in seconds of what was not measured: from the last row that was, before the zeros, to the first
+    one after them; rows that were measured in part only belong to the hole."""
     zero = trace.requests_per_second == 0
     edges = np.flatnonzero(np.diff(np.concatenate(([False], zero, [False])).astype(np.int8)))
     found = []
@@ -179,8 +183,19 @@ def holes(trace: DemandTrace) -> list[tuple[float, float]]:
         end = trace.seconds[min(after, len(zero) - 1)]
         expected = _mean_rate_around(trace, first, after) * (end - start)
         if end - start >= HOLE_SECONDS and expected >= HOLE_EXPECTED_REQUESTS:
-            found.append((float(start), float(end)))
+            found.append(_with_partly_measured(trace, int(first), int(after)))
     return found
+
+
+def _with_partly_measured(trace: DemandTrace, first: int, after: int) -> tuple[float, float]:
+    """(start, end) of the zeros from row ``first`` to before row ``after``, with the rows beside them where needed."""
+    rates, last = trace.requests_per_second, len(trace.seconds) - 1
+    before, behind = max(first - 1, 0), min(after, last)
+    if before > 0 and rates[before] < PARTLY_MEASURED * rates[before - 1]:
+        before -= 1
+    if behind < last and rates[behind] < PARTLY_MEASURED * rates[behind + 1]:
+        behind += 1
+    return float(trace.seconds[before]), float(trace.seconds[behind])
 
 
 def _mean_rate_around(trace: DemandTrace, first: int, after: int) -> float:

@@ -107,6 +107,15 @@ def test_a_long_run_of_zeros_amid_traffic_is_a_hole() -> None:
     assert ticks.mean.min() == pytest.approx(40 / 60)
 
 
+def test_rows_that_were_measured_in_part_belong_to_the_hole_beside_them() -> None:
+    rates = [40.0] * 60 + [0.5] + [0.0] * 22 + [0.3] + [40.0] * 60
+    assert holes(read_trace(minutes(rates))) == [(59 * 60.0, 84 * 60.0)]
+    assert flat(minutes(rates)).mean.min() == pytest.approx(40 / 60)
+    # A row that shows a good part of the demand beyond it was measured.
+    lower = [40.0] * 60 + [20.0] + [0.0] * 22 + [20.0] + [40.0] * 60
+    assert holes(read_trace(minutes(lower))) == [(60 * 60.0, 83 * 60.0)]
+
+
 def test_a_lull_and_a_quiet_night_are_demand() -> None:
     bursty = [300.0, 0.0, 0.0, 0.0, 531.0] * 12
     quiet = [0.2] * 60 + [0.0] * 30 + [0.2] * 60
