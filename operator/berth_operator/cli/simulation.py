@@ -61,7 +61,7 @@ class SimulationRequest:
             ("--target-utilization-percent", self.target_utilization_percent, 10, 100),
             ("--spot-tick-seconds", self.spot_tick_seconds, 1, 86_400),
             ("--scale-down-stabilization-seconds", self.scale_down_stabilization_seconds, 0, 30 * 86_400),
-            ("--allowed-miss-percent", self.allowed_miss_percent, 0, 50),
+            ("--allowed-miss-percent", self.allowed_miss_percent, 0.1, 50),
         ):
             if value is not None and not (math.isfinite(value) and least <= value <= most):
                 flaws.append(f"{option} {value:g}: must be between {least:g} and {most:g}")

@@ -132,7 +132,7 @@ def test_what_cannot_be_placed_is_exit_code_2(berth: Berth, trace: Callable[...,
         (("--cold-start-seconds", "nan"), "--cold-start-seconds nan: must be between"),
         (("--target-utilization-percent", "0"), "--target-utilization-percent 0: must be between 10 and 100"),
         (("--scale-down-stabilization-seconds", "-5"), "--scale-down-stabilization-seconds -5: must be"),
-        (("--allowed-miss-percent", "90"), "--allowed-miss-percent 90: must be between 0 and 50"),
+        (("--allowed-miss-percent", "90"), "--allowed-miss-percent 90: must be between 0.1 and 50"),
         (("--workload", "nobody"), "there is no workload nobody"),
     ],
 )
