@@ -288,9 +288,9 @@ def _wanted(demand: float, forecast: Forecast, total: int, policy: ControlPolicy
     """Replicas that demand and its edge need; what runs where the target is met within the tolerance.
 
     The target is kept for the forecast's best guess, which follows trends and not the noise; for demand itself where
-    that is far beyond the edge, for then something happened. After a fall the upper part of the tolerance is aimed at: what
-    falls mostly goes on falling, and the stabilisation window holds what is decided for longer than it is true. A fall
-    ends where nothing would rise again: few replicas are farther apart than the tolerance is wide.
+    that is far beyond the edge, for then something happened. After a fall the upper part of the tolerance is aimed at:
+    what falls mostly goes on falling, and the stabilisation window holds what is decided for longer than it is true. A
+    fall ends where nothing would rise again: few replicas are farther apart than the tolerance is wide.
     """
     needed = max(math.ceil(forecast.edge - 1e-9), math.ceil(demand - 1e-9))
     foreseen = forecast.mix + SURPRISE * (forecast.edge - forecast.mix)
