@@ -1,10 +1,13 @@
 """``berth simulate``: reads the traces, plans, and plays them."""
 
+import gzip
+import io
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 
@@ -34,6 +37,8 @@ from berth_scheduler.wording import number, plural
 Trace = TypeVar("Trace")
 
 MOST_BYTES = 200 * 2**20
+GZIP = b"\x1f\x8b"
+LONGEST_USUAL_STEP_SECONDS = 3600.0
 DEFAULT_COLD_START_SECONDS = 180.0
 LONGEST_COLD_START_SECONDS = 7200.0
 
@@ -154,24 +159,45 @@ def _cold_start(asked: SimulationRequest, found: Scalable) -> float:
 
 def _read(file: Path, read: Callable[[str], Trace]) -> Trace:
     try:
-        if file.stat().st_size > MOST_BYTES:
-            raise InputError(f"{file}: larger than {MOST_BYTES // 2**20} MiB: thin the trace out")
-        return read(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{file}: line {line}: is not text in UTF-8") from error
+        return read(_text(file))
     except TraceError as error:
         raise InputError(f"{file}: {error}") from error
     except DocumentError as error:
         raise InputError(*str(error).splitlines()) from error
 
 
+def _text(file: Path) -> str:
+    """Of a CSV, or of one that gzip made smaller; lines end with a newline whatever they ended with."""
+    try:
+        with file.open("rb") as stream:
+            content = _bounded(file, stream)
+        if content.startswith(GZIP):
+            content = _bounded(file, gzip.GzipFile(fileobj=io.BytesIO(content)))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{file}: is no whole gzip file ({error}): make it again") from error
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}") from error
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{file}: line {line}: is not text in UTF-8: save it as CSV in UTF-8") from error
+
+
+def _bounded(file: Path, stream: BinaryIO | gzip.GzipFile) -> bytes:
+    content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{file}: larger than {MOST_BYTES // 2**20} MiB: thin the trace out")
+    return content
+
+
 def _fitting(trace: DemandTrace, found: Scalable) -> DemandTrace:
     """The trace without what the model of this workload cannot use; told."""
     if trace.ignored:
         note(f"columns that a simulation does not read: {', '.join(trace.ignored)[:200]}")
+    apart = float(np.median(np.diff(trace.seconds)))
+    if apart > LONGEST_USUAL_STEP_SECONDS:
+        note(f"rows are {number(apart, 3)} s apart, and demand between them is taken for a line: is t_s in seconds?")
     if trace.prompt_tokens is not None and found.workload.traffic.output_tokens is None:
         note(f"{PROMPT} and {OUTPUT} are left out: {found.workload.key} is no language model")
         return trace.without_tokens()
@@ -184,7 +210,9 @@ def _ticks(file: Path, trace: DemandTrace, found: Scalable) -> Ticks:
     except TraceError as error:
         raise InputError(f"{file}: {error}") from error
     for start, end in ticks.cut[:5]:
-        note(f"zeros from t_s {start:.10g} to {end:.10g} are a hole in the trace, not demand: cut out")
+        zeros = np.any((trace.seconds > start) & (trace.seconds < end))
+        what = "zeros from" if zeros else "no rows from"
+        note(f"{what} t_s {start:.10g} to {end:.10g}: a hole in the trace, not demand: cut out")
     if len(ticks.cut) > 5:
         note(f"and {plural(len(ticks.cut) - 5, 'more hole')} cut out: {number(ticks.windows_cut, 6)} windows in all")
     return ticks

@@ -1,5 +1,6 @@
 """``berth simulate`` as a person meets it."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -107,8 +108,33 @@ def test_holes_are_cut_out_and_said(berth: Berth, infra: Path, trace: Callable[.
     _, out, err = berth(
         "simulate", "-f", infra, "--trace", trace(*(f"{60 * at},{rate}" for at, rate in enumerate(rates)))
     )
-    assert "zeros from t_s 3540 to 5400 are a hole in the trace, not demand: cut out" in err
+    assert "zeros from t_s 3540 to 5400: a hole in the trace, not demand: cut out" in err
     assert "32 windows are left out" in out
+
+
+def test_missing_rows_are_cut_out_and_said(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
+    rows = [f"{60 * at},6000" for at in (*range(60), *range(120, 180))]
+    _, out, err = berth("simulate", "-f", infra, "--trace", trace(*rows))
+    assert "no rows from t_s 3540 to 7200: a hole in the trace, not demand: cut out" in err
+    assert "62 windows are left out" in out
+
+
+def test_a_time_that_is_in_milliseconds_is_asked_about(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
+    rows = [f"{1_700_000_000_000 + 60_000 * at},6000" for at in range(10)]
+    _, _, err = berth("simulate", "-f", infra, "--trace", trace(*rows))
+    assert "rows are 60,000 s apart, and demand between them is taken for a line: is t_s in seconds?" in err
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_lines_may_end_in_any_way_and_gzip_may_have_made_the_file_smaller(
+    berth: Berth, infra: Path, trace: Callable[..., Path], ends: str
+) -> None:
+    plain = trace("0,6000", "3600,30000", "7200,6000")
+    expected = berth("simulate", "-f", infra, "--trace", plain, "-o", "json")
+    content = plain.read_bytes()
+    for changed in (content.replace(b"\n", ends.encode()), gzip.compress(content)):
+        plain.write_bytes(changed)
+        assert berth("simulate", "-f", infra, "--trace", plain, "-o", "json") == expected
 
 
 def test_demand_beyond_the_maximum_is_said(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
@@ -155,6 +181,9 @@ def test_a_trace_that_cannot_be_used_is_named_with_its_line(berth: Berth, infra:
     for content, said in (
         (b"t_s,requests_per_min\n0,1\n60,oops\n", "bad.csv: line 3: requests_per_min is 'oops': write a finite number"),
         (b"t_s,requests_per_min\n0,1\n\xff\xfe,1\n", "bad.csv: line 3: is not text in UTF-8"),
+        (gzip.compress(b"t_s,requests_per_min\n0,1\n600,1\n")[:-9], "bad.csv: is no whole gzip file"),
+        (gzip.compress(b"0" * (200 * 2**20 + 1), 1), "bad.csv: larger than 200 MiB: thin the trace out"),
+        (b"", "bad.csv: line 1: the first line must name the column t_s once, and it is empty"),
     ):
         file.write_bytes(content)
         code, out, err = berth("simulate", "-f", infra, "--trace", file)
@@ -163,6 +192,9 @@ def test_a_trace_that_cannot_be_used_is_named_with_its_line(berth: Berth, infra:
     code, _, err = berth("simulate", "-f", infra, "--trace", tmp_path / "none.csv")
     assert code == 1
     assert "none.csv: No such file" in err
+    code, _, err = berth("simulate", "-f", infra, "--trace", "/dev/zero")
+    assert code == 1
+    assert "/dev/zero: larger than 200 MiB" in err
 
 
 def test_a_spot_trace_needs_a_spot_berth(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
