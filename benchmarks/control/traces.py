@@ -8,7 +8,8 @@ exceed it. A replica's capacity is set so that the mean demand of the trace need
 For each baseline all settings of a grid are played, and kept where no other setting of the same baseline is better on
 that very trace: its frontier in hindsight. Our settings are one grid for all traces, of what a spec can say; on a trace
 only those count that are near our frontier of at least one *other* trace: there, nothing in the grid meets as many
-windows for 5 % less, a replica of the twenty. A point of a baseline is matched where one of them meets no fewer windows at no higher cost.
+windows for 5 % less, a replica of the twenty. A point of a baseline is matched where one of them meets no fewer windows
+at no higher cost.
 
 Thousands of settings are played at once by :mod:`many_settings`, and some of them by the controller itself: that both
 agree is checked first. The exit code is 1 where a goal was missed.

@@ -4,8 +4,9 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -14,8 +15,10 @@ import numpy as np
 from berth_cost.document import DocumentError
 from berth_cost.rounding import significant_number
 from berth_cost.spot.trace import read_spot_trace as read_zones
+from berth_operator.api.workload import Autoscaling
 from berth_operator.cli.outcome import InputError
 from berth_operator.cli.output import note, progress
+from berth_operator.world import Object, key_of, mapping
 from berth_scheduler.control.replica_control import ControlPolicy
 from berth_scheduler.control.scalable import Scalable, scalable
 from berth_scheduler.decision import Decision, Plan
@@ -29,8 +32,10 @@ from berth_scheduler.simulation.demand_trace import (
     read_spot_trace,
     read_trace,
 )
-from berth_scheduler.simulation.play import Scene, Simulation, compare, unreachable_windows
+from berth_scheduler.simulation.play import Scene, compare, unreachable_windows
+from berth_scheduler.simulation.setting_ladder import LADDER, AutoscalingSetting, SettingResult, climb
 from berth_scheduler.simulation.simulated_fleet import SpotTrace
+from berth_scheduler.simulation.simulation_record import Simulation
 from berth_scheduler.snapshot import CapacityType, Snapshot
 from berth_scheduler.wording import number, plural
 
@@ -45,7 +50,7 @@ LONGEST_COLD_START_SECONDS = 7200.0
 
 @dataclass(frozen=True, slots=True)
 class SimulationRequest:
-    """What the command line asks for; shares in percent."""
+    """What the command line asks for; shares in percent. None: as the workload says, or its pools."""
 
     trace: Path
     workload: str | None
@@ -54,9 +59,10 @@ class SimulationRequest:
     spot_trace: Path | None
     spot_select: str
     spot_tick_seconds: float
-    target_utilization_percent: float
-    scale_down_stabilization_seconds: float
-    allowed_miss_percent: float
+    target_utilization_percent: float | None
+    scale_down_stabilization_seconds: float | None
+    allowed_miss_percent: float | None
+    other_settings: bool
 
     def check(self) -> None:
         """Raises :class:`InputError` that names the options that cannot be."""
@@ -74,7 +80,9 @@ class SimulationRequest:
             raise InputError(*flaws)
 
 
-def simulated(snapshot: Snapshot, plan: Plan, key: str | None, asked: SimulationRequest) -> Simulation | str:
+def simulated(
+    snapshot: Snapshot, plan: Plan, key: str | None, asked: SimulationRequest, workloads: Sequence[Object]
+) -> Simulation | str:
     """The simulation of one workload; a sentence where it has no place. Raises :class:`InputError`."""
     trace = read_demand(asked.trace)
     found = scalable_in(snapshot, plan, key, "simulate")
@@ -90,7 +98,8 @@ def simulated(snapshot: Snapshot, plan: Plan, key: str | None, asked: Simulation
         seed=asked.seed,
         spot=_spot(asked, snapshot, found, float(ticks.seconds[0])),
     )
-    return _simulation(scene, _policy(asked, found), found, asked)
+    setting = _setting(asked, found.workload.key, workloads)
+    return _simulation(scene, setting.applied(_limits(found)), setting, found, asked)
 
 
 def scalable_in(snapshot: Snapshot, plan: Plan, key: str | None, verb: str) -> Scalable | str:
@@ -107,9 +116,15 @@ def read_demand(file: Path) -> DemandTrace:
     return _read(file, read_trace)
 
 
-def _simulation(scene: Scene, policy: ControlPolicy, found: Scalable, asked: SimulationRequest) -> Simulation:
+def _simulation(
+    scene: Scene, policy: ControlPolicy, setting: AutoscalingSetting, found: Scalable, asked: SimulationRequest
+) -> Simulation:
     with progress(f"simulating {scene.ticks.windows:,} windows"):
         policies = compare(scene, policy)
+    settings: tuple[SettingResult, ...] = ()
+    if asked.other_settings:
+        with progress(f"simulating {len(LADDER)} other settings"):
+            settings = tuple(climb(scene, policy, policies))
     return Simulation(
         trace=asked.trace.name,
         workload=found.workload.key,
@@ -118,25 +133,40 @@ def _simulation(scene: Scene, policy: ControlPolicy, found: Scalable, asked: Sim
         unreachable_windows=unreachable_windows(scene, policy),
         cold_start_seconds=scene.cold_start_seconds,
         seed=scene.seed,
-        target_utilization_percent=asked.target_utilization_percent,
-        scale_down_stabilization_seconds=asked.scale_down_stabilization_seconds,
-        allowed_miss_percent=asked.allowed_miss_percent,
+        target_utilization_percent=setting.target_utilization_percent,
+        scale_down_stabilization_seconds=setting.scale_down_stabilization_seconds,
+        allowed_miss_percent=setting.allowed_miss_percent,
         requests_per_second_per_replica=significant_number(float(np.mean(scene.ticks.capacity))),
         peak_requests_per_second=significant_number(float(np.max(scene.ticks.peak * scene.ticks.capacity))),
         minimum_replicas=policy.minimum,
         maximum_replicas=min(policy.maximum, sum(berth.maximum for berth in scene.berths)),
         policies=policies,
+        settings=settings,
     )
 
 
-def _policy(asked: SimulationRequest, found: Scalable) -> ControlPolicy:
+def _limits(found: Scalable) -> ControlPolicy:
     return ControlPolicy(
         minimum=found.workload.minimum_replicas,
         maximum=max(found.workload.maximum_replicas, sum(found.planned)),
-        target_utilization=asked.target_utilization_percent / 100,
-        scale_down_stabilization_seconds=asked.scale_down_stabilization_seconds,
-        miss_share=asked.allowed_miss_percent / 100,
         spot=found.workload.spot,
+    )
+
+
+def _setting(asked: SimulationRequest, key: str, workloads: Sequence[Object]) -> AutoscalingSetting:
+    """What the command line says, else the workload; planned workloads are valid ones."""
+    thing = next(one for one in workloads if key_of(one) == key)
+    stated = Autoscaling.model_validate(mapping(thing, "spec").get("autoscaling") or {})
+
+    def either(option: float | None, spec: int | Decimal) -> float:
+        return float(spec) if option is None else option
+
+    return AutoscalingSetting(
+        target_utilization_percent=either(asked.target_utilization_percent, stated.target_utilization_percent),
+        allowed_miss_percent=either(asked.allowed_miss_percent, stated.allowed_miss_percent),
+        scale_down_stabilization_seconds=either(
+            asked.scale_down_stabilization_seconds, stated.scale_down_stabilization_seconds
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_scheduler.simulation.play import Simulation
+from berth_scheduler.simulation.simulation_record import Simulation
 from command_line import Berth
 from kubernetes_objects import claim, pool, workload
 
@@ -67,6 +67,48 @@ def test_the_table_answers_first_and_is_at_most_a_hundred_columns_wide(
     assert lines[0].startswith("vision/resnet keeps its objectives in ")
     assert all(len(line) <= 100 for line in lines)
     assert [line.split()[0] for line in lines[3:9]] == POLICIES
+
+
+def test_settings_are_those_of_the_workload_unless_the_command_line_says_otherwise(
+    berth: Berth, infra: Path, trace: Callable[..., Path]
+) -> None:
+    things = list(yaml.safe_load_all(infra.read_text(encoding="utf-8")))
+    things[0]["spec"]["autoscaling"] = {
+        "targetUtilizationPercent": 50, "scaleDownStabilizationSeconds": 60, "allowedMissPercent": "0.5",
+    }  # fmt: skip
+    infra.write_text(yaml.safe_dump_all(things), encoding="utf-8")
+    file = trace("0,60000", "3600,300000", "7200,60000")
+
+    def simulated(*options: object) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(berth("simulate", "-f", infra, "--trace", file, *options, "-o", "json")[1])
+        return found
+
+    stated, dearer = simulated(), simulated("--target-utilization-percent", 30)
+    names = ("targetUtilizationPercent", "scaleDownStabilizationSeconds", "allowedMissPercent")
+    assert [stated[name] for name in names] == [50, 60, 0.5]
+    assert [dearer[name] for name in names] == [30, 60, 0.5]
+    assert float(dearer["policies"][0]["usd"]) > float(stated["policies"][0]["usd"])
+
+
+def test_other_settings_are_played_from_careful_to_cheap(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
+    file = trace(*(f"{600 * at},{60000 + 12000 * (at % 24)}" for at in range(72)))
+    asked = ("simulate", "-f", infra, "--trace", file, "--other-settings")
+    code, out, _ = berth(*asked, "-o", "json")
+    simulation = json.loads(out)
+    assert code == 0
+    assert len(simulation["settings"]) == 10
+    costs = [float(each["result"]["usd"]) for each in simulation["settings"]]
+    assert costs[0] == max(costs) and costs[-1] == min(costs)
+    policies = {one["name"]: one for one in simulation["policies"]}
+    for each in simulation["settings"]:
+        for name in each["noWorseThan"]:
+            assert each["result"]["windowsMetPercent"] >= policies[name]["windowsMetPercent"]
+            assert float(each["result"]["usd"]) <= float(policies[name]["usd"])
+    assert any(each["noWorseThan"] for each in simulation["settings"])
+    table = berth(*asked)[1].split("\n")
+    heading = next(place for place, line in enumerate(table) if line.lstrip().startswith("TARGET"))
+    assert table[heading + 4].split()[:6] == ["75", "%", "1", "%", "300", "s"]
+    assert all(len(line) <= 100 for line in table)
 
 
 def test_a_longer_cold_start_costs_more_or_misses_more(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
