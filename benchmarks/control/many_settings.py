@@ -149,23 +149,23 @@ def play_controllers(ticks: Ticks, policies: Sequence[ControlPolicy], cold_secon
     window = np.array([policy.scale_down_stabilization_seconds for policy in policies])
     windows = Windows(window.tolist(), ticks.seconds)
     law = policies[0]  # what no setting of the benchmark changes
-    rest = np.maximum(replica_control.MOST_CALM_UTILIZATION / target - 1, 0.0)
-    fallen_target = target * (1 + replica_control.FALLING_SHARE * law.tolerance_above)
+    fallen_target = target * (1 + replica_control.FALLING_SHARE * law.tolerance)
 
     def decide(tick: int, fleets: Fleets) -> Integers:
         total, demand, mix, spread = fleets.asked, known.demand[tick], known.mix[tick], known.spread[tick]
         edge = edges[tick][place]
-        below = np.maximum(law.tolerance_below, np.minimum(replica_control.NOISE_BELOW * spread, rest))
-        above = np.maximum(law.tolerance_above, np.minimum(replica_control.NOISE_ABOVE * spread, rest))
+        below = max(law.tolerance, min(replica_control.NOISE_BELOW * spread, replica_control.MOST_BELOW))
         needed = np.maximum(np.ceil(edge - 1e-9), np.ceil(demand - 1e-9))
         seen_coming = demand <= (mix + replica_control.SURPRISE * (edge - mix)) * (1 + 1e-9)
         calm = np.where(seen_coming, mix, max(demand, mix))
         over = calm / total / target
         rising = np.maximum(needed, np.round(calm / target))
         fallen = np.maximum(needed, np.round(calm / fallen_target))
-        falling = np.where(calm > (1 + law.tolerance_above) * target * fallen, rising, fallen)
+        falling = np.where(calm > (1 + law.tolerance) * target * fallen, rising, fallen)
         wanted = np.where(over > 1, rising, falling)
-        wanted = np.where((over >= 1 - below) & (over <= 1 + above), np.maximum(needed, total), wanted)
+        soon = (over > 1) & (demand <= (1 + law.tolerance) * target * total)
+        held = soon | ((over >= 1 - below) & (over <= 1 + law.tolerance))
+        wanted = np.where(held, np.maximum(needed, total), wanted)
         wanted = np.clip(wanted, least, most).astype(np.int64)
         settled = windows.most(tick, wanted)
         young = ticks.seconds[tick] - ticks.seconds[0] < window

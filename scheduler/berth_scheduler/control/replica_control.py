@@ -36,11 +36,9 @@ LEAST_BLAMED = 0.5
 """Of the capacity: below such a load it is not for want of replicas that an objective breaks."""
 DRAIN_SECONDS = 60.0
 """A backlog is to be worked off within this time."""
-NOISE_BELOW, NOISE_ABOVE = 1.5, 3.0
-"""The tolerance around the target in mean errors of the forecast, where that is more than what is stated: what comes
-and goes by chance moves no replica. The edge keeps the objectives meanwhile."""
-MOST_CALM_UTILIZATION = 0.95
-"""Above it, more replicas are wanted whatever the noise."""
+NOISE_BELOW, MOST_BELOW = 1.5, 0.3
+"""Below the target the tolerance is so many mean errors of the forecast wide, up to a share, where that is more than
+what is stated: a lull that comes by chance gives no replica up."""
 SURPRISE = 2.0
 """Margins of the edge: demand that lies above the forecast by more is no noise. Beyond one margin lies, by the edge's
 own making, one sample in a hundred."""
@@ -117,14 +115,13 @@ class ReplicaModel:
 
 @dataclass(frozen=True, slots=True)
 class ControlPolicy:
-    """``miss_share``: how often demand may exceed the forecast's upper edge. ``tolerance_…``: of the target."""
+    """``miss_share``: how often demand may exceed the forecast's upper edge. ``tolerance``: of the target."""
 
     minimum: int = 1
     maximum: int = 20
     target_utilization: float = 0.75
     scale_down_stabilization_seconds: float = 300.0
-    tolerance_below: float = 0.05
-    tolerance_above: float = 0.1
+    tolerance: float = 0.05
     miss_share: float = 0.01
     scale_down_share_per_minute: float = 0.2
     maximum_age_seconds: float = 60.0
@@ -295,22 +292,17 @@ def _wanted(demand: float, forecast: Forecast, total: int, policy: ControlPolicy
     needed = max(math.ceil(forecast.edge - 1e-9), math.ceil(demand - 1e-9))
     foreseen = forecast.mix + SURPRISE * (forecast.edge - forecast.mix)
     calm = forecast.mix if demand <= foreseen * (1 + 1e-9) else max(demand, forecast.mix)
-    below, above = _tolerance(forecast, policy)
+    below = max(policy.tolerance, min(NOISE_BELOW * forecast.spread, MOST_BELOW))
     over = calm / total / policy.target_utilization if total else math.inf
-    if 1 - below <= over <= 1 + above:
+    # What is only foreseen adds nothing yet: what has to be prepared for it, the edge says.
+    soon = over > 1 and demand <= (1 + policy.tolerance) * policy.target_utilization * total
+    if soon or 1 - below <= over <= 1 + policy.tolerance:
         return max(needed, total)
     rising = max(needed, round(calm / policy.target_utilization))
     if over > 1:
         return rising
-    fallen = max(needed, round(calm / policy.target_utilization / (1 + FALLING_SHARE * policy.tolerance_above)))
-    return rising if calm > (1 + policy.tolerance_above) * policy.target_utilization * fallen else fallen
-
-
-def _tolerance(forecast: Forecast, policy: ControlPolicy) -> tuple[float, float]:
-    """(below, above) the target, as shares of it: as stated, and wider where demand is noise."""
-    most = max(MOST_CALM_UTILIZATION / policy.target_utilization - 1, 0.0)
-    below = max(policy.tolerance_below, min(NOISE_BELOW * forecast.spread, most))
-    return below, max(policy.tolerance_above, min(NOISE_ABOVE * forecast.spread, most))
+    fallen = max(needed, round(calm / policy.target_utilization / (1 + FALLING_SHARE * policy.tolerance)))
+    return rising if calm > (1 + policy.tolerance) * policy.target_utilization * fallen else fallen
 
 
 def _window(
