@@ -155,7 +155,7 @@ def test_the_step_is_seen_as_soon_through_the_noise_of_single_requests(capacity:
     answers = [
         (world.seconds, answer.replicas[0]) for answer in world.run(4200, lambda now: rates[int(now / 5) - 1], 5.0)
     ]
-    assert {count for seconds, count in answers if seconds <= 3600} == {20}
+    assert max(count for seconds, count in answers if seconds <= 3600) <= 24
     assert min(seconds for seconds, count in answers if count >= 45) <= 3630
 
 
