@@ -138,6 +138,7 @@ def test_constant_demand_settles_and_then_never_moves(rate: float, policy: Contr
 
 
 @given(st.integers(0, 100), berths, st.floats(0, 100), st.integers(0, 5))
+@settings(deadline=None)
 def test_the_spread_keeps_share_and_base_and_grows_berth_by_berth(
     count: int, supply: list[BerthSupply], share: float, base: int
 ) -> None:
@@ -151,6 +152,7 @@ def test_the_spread_keeps_share_and_base_and_grows_berth_by_berth(
 
 
 @given(st.integers(0, 100), berths)
+@settings(deadline=None)
 def test_the_order_in_which_berths_come_does_not_matter(count: int, supply: list[BerthSupply]) -> None:
     apart = [replace(one, usd_per_replica_hour=1.0 + place) for place, one in enumerate(supply)]
     forth = dict(zip([one.key for one in apart], spread(count, apart, SpotPolicy()), strict=True))

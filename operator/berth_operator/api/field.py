@@ -140,6 +140,22 @@ _QUANTITY_ABOVE_ZERO = Rule(
     holds=lambda quantity: quantity.amount > 0,
 )
 
+IS_NUMBER = "string({0}).matches('^[0-9]{{1,12}}([.][0-9]{{1,9}})?$')"
+
+
+def as_number(name: str) -> str:
+    return f"double(string({name}))"
+
+
+def bounded(condition: str, message: str, low: Decimal | int, high: int) -> Rule:
+    """Of a decimal: ``condition`` says in CEL of ``{0}`` what ``low`` and ``high`` say here."""
+    return Rule(
+        cel=f"!{IS_NUMBER.format('self')} || ({condition.format(as_number('self'))})",
+        message=message,
+        holds=lambda value: low <= value <= high,
+    )
+
+
 NotNegativeDecimal = Annotated[Decimal, _DECIMAL]
 PositiveDecimal = Annotated[Decimal, _DECIMAL, _ABOVE_ZERO]
 DecimalString = Annotated[Decimal, _DECIMAL_STRING]

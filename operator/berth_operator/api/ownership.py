@@ -6,28 +6,22 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from berth_operator.api.field import Count, Flag, NotNegativeDecimal, Part, PositiveDecimal
+from berth_operator.api.field import (
+    IS_NUMBER,
+    Count,
+    Flag,
+    NotNegativeDecimal,
+    Part,
+    PositiveDecimal,
+    as_number,
+    bounded,
+)
 from berth_operator.api.rule import Rule
 
 # A string that is no number is the pattern's to refuse, once: rules about numbers then hold.
-_IS_NUMBER = "string({0}).matches('^[0-9]{{1,12}}([.][0-9]{{1,9}})?$')"
-
-
-def _number(name: str) -> str:
-    return f"double(string({name}))"
-
-
-def _bounded(condition: str, message: str, low: int, high: int) -> Rule:
-    return Rule(
-        cel=f"!{_IS_NUMBER.format('self')} || ({condition.format(_number('self'))})",
-        message=message,
-        holds=lambda value: low <= value <= high,
-    )
-
-
-OwnedPercent = Annotated[NotNegativeDecimal, _bounded("{0} <= 100.0", "must be a percentage from 0 to 100", 0, 100)]
+OwnedPercent = Annotated[NotNegativeDecimal, bounded("{0} <= 100.0", "must be a percentage from 0 to 100", 0, 100)]
 Effectiveness = Annotated[
-    NotNegativeDecimal, _bounded("{0} >= 1.0 && {0} <= 10.0", "must be from 1 to 10: site power over IT power", 1, 10)
+    NotNegativeDecimal, bounded("{0} >= 1.0 && {0} <= 10.0", "must be from 1 to 10: site power over IT power", 1, 10)
 ]
 _ITEM = "[A-Za-z0-9]([A-Za-z0-9 _+/()-]{0,62}[A-Za-z0-9)])?"
 _ITEM_NAMES = Rule(
@@ -100,8 +94,8 @@ class OwnedPower(Part):
     rules: ClassVar = (
         Rule(
             cel=(
-                f"!{_IS_NUMBER.format('self.idleKW')} || !{_IS_NUMBER.format('self.busyKW')}"
-                f" || {_number('self.idleKW')} <= {_number('self.busyKW')}"
+                f"!{IS_NUMBER.format('self.idleKW')} || !{IS_NUMBER.format('self.busyKW')}"
+                f" || {as_number('self.idleKW')} <= {as_number('self.busyKW')}"
             ),
             message="must not be below idleKW",
             holds=lambda power: power.idle_kw <= power.busy_kw,

@@ -1,5 +1,6 @@
 """``InferenceWorkload.spec``: what a user wants served, how fast, and within which bounds."""
 
+from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from berth_operator.api.field import (
     Percent,
     PositiveDecimal,
     Tally,
+    bounded,
 )
 from berth_operator.api.model import GENERATING_BACKENDS, ONE_PASS_BACKENDS, WorkloadModel
 from berth_operator.api.right_sizing import RightSizing
@@ -253,6 +255,11 @@ class Autoscaling(Part):
     target_utilization_percent: Annotated[int, Field(strict=True, ge=10, le=100)] = 75
     """Managed: arrivals over what the replicas sustain inside the objectives. Lower keeps more in hand and costs more;
     at 100 the objectives just hold."""
+    allowed_miss_percent: Annotated[
+        NotNegativeDecimal, bounded("{0} >= 0.1 && {0} <= 50.0", "must be from 0.1 to 50", Decimal("0.1"), 50)
+    ] = Decimal(1)
+    """Managed: how often demand may be more than what was prepared for one cold start before. More is cheaper, and
+    breaks the objectives more often while demand grows."""
     scale_down_stabilization_seconds: Annotated[int, Field(strict=True, ge=0, le=3600)] = 300
     """Managed: replicas go only when none of them was wanted for so long."""
 

@@ -263,6 +263,7 @@ def _policy(autoscaling: Autoscaling, replicas: Replicas, spot: SpotPolicy) -> C
         maximum=replicas.maximum,
         target_utilization=autoscaling.target_utilization_percent / 100,
         scale_down_stabilization_seconds=autoscaling.scale_down_stabilization_seconds,
+        miss_share=float(autoscaling.allowed_miss_percent) / 100,
         spot=spot,
     )
 

@@ -200,18 +200,26 @@ def simulate(
         float, typer.Option("--spot-tick-seconds", metavar="SECONDS", help="Of a --spot-trace by zones: a tick.")
     ] = 195.0,
     target_utilization_percent: Annotated[
-        float, typer.Option("--target-utilization-percent", metavar="PERCENT", help="What the controller aims at.")
-    ] = 75,
+        float | None,
+        typer.Option(
+            "--target-utilization-percent",
+            metavar="PERCENT",
+            help="What the controller aims at; this and the next two by default as spec.autoscaling says.",
+        ),
+    ] = None,
     scale_down_stabilization_seconds: Annotated[
-        float,
+        float | None,
         typer.Option("--scale-down-stabilization-seconds", metavar="SECONDS", help="How long fewer must do."),
-    ] = 300,
+    ] = None,
     allowed_miss_percent: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--allowed-miss-percent", metavar="PERCENT", help="How often demand may exceed its forecast's edge."
         ),
-    ] = 1,
+    ] = None,
+    other_settings: Annotated[
+        bool, typer.Option("--other-settings", help="Play ten other settings too, from careful to cheap.")
+    ] = False,
     at: options.At = None,
     output: options.As = Format.TABLE,
     to: options.To = None,
@@ -232,11 +240,13 @@ def simulate(
         target_utilization_percent=target_utilization_percent,
         scale_down_stabilization_seconds=scale_down_stabilization_seconds,
         allowed_miss_percent=allowed_miss_percent,
+        other_settings=other_settings,
     )
     asked.check()
-    snapshot = see(sources).snapshot
+    seen = see(sources)
+    snapshot = seen.snapshot
     key = _find(workload, None, snapshot) if workload else None
-    simulation = simulated(snapshot, make_plan(snapshot), key, asked)
+    simulation = simulated(snapshot, make_plan(snapshot), key, asked, seen.world.workloads)
     if isinstance(simulation, str):
         note(simulation)
         return Outcome.DOES_NOT_HOLD

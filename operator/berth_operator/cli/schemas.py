@@ -23,7 +23,7 @@ from berth_operator.probe.specification import Probe
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import Explanation
 from berth_scheduler.right_sizing.assessment import RightSizingReport
-from berth_scheduler.simulation.play import Simulation
+from berth_scheduler.simulation.simulation_record import Simulation
 from berth_scheduler.snapshot import Snapshot
 
 RECORDS: dict[str, Any] = {

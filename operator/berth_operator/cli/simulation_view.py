@@ -4,11 +4,24 @@ from decimal import Decimal
 
 from berth_operator.cli.output import Column, Page, cell
 from berth_operator.cli.plan_view import markdown_row
-from berth_scheduler.simulation.play import PolicyResult, Simulation
-from berth_scheduler.wording import dollars, number, plural
+from berth_scheduler.simulation.play import PolicyResult
+from berth_scheduler.simulation.simulation_record import Simulation
+from berth_scheduler.wording import dollars, number
 
 HEADERS = ("POLICY", "WINDOWS MET", "COST", "× HINDSIGHT", "GPU-HOURS", "SCALINGS/DAY", "UTILISATION")
 COLUMNS = (Column(HEADERS[0]), *(Column(header, right=True) for header in HEADERS[1:]))
+
+SHORT = {
+    "static-peak": "static",
+    "hpa-gpu-utilization": "hpa-gpu",
+    "hpa-queue-time": "hpa-queue",
+    "keda-threshold": "keda",
+}
+SETTING_HEADERS = ("TARGET", "MISSES", "WINDOW", "MET", "COST", "× HINDSIGHT", "SCALINGS/DAY", "NO WORSE THAN")
+SETTING_COLUMNS = (
+    *(Column(header, right=True) for header in SETTING_HEADERS[:-1]),
+    Column(SETTING_HEADERS[-1], least=8),
+)
 
 
 def headline(simulation: Simulation) -> str:
@@ -35,12 +48,19 @@ def show_simulation(page: Page, simulation: Simulation) -> None:
     page.gap()
     for sentence in remarks(simulation):
         page.sentence(sentence)
+    if simulation.settings:
+        page.gap()
+        page.table(SETTING_COLUMNS, [tuple(cell(text) for text in cells) for cells in _setting_rows(simulation)])
 
 
 def simulation_markdown(simulation: Simulation) -> str:
     lines = [f"**{headline(simulation)}**", "", f"| {' | '.join(HEADERS).lower()} |", "|---" + "|---:" * 6 + "|"]
     lines += [markdown_row(*cells) for cells in _rows(simulation)]
-    return "\n".join([*lines, "", *remarks(simulation)]) + "\n"
+    lines += ["", *remarks(simulation)]
+    if simulation.settings:
+        lines += ["", f"| {' | '.join(SETTING_HEADERS).lower()} |", "|---:" * 7 + "|---|"]
+        lines += [markdown_row(*cells) for cells in _setting_rows(simulation)]
+    return "\n".join(lines) + "\n"
 
 
 def remarks(simulation: Simulation) -> list[str]:
@@ -48,13 +68,16 @@ def remarks(simulation: Simulation) -> list[str]:
     said = [
         f"A replica sustains {number(simulation.requests_per_second_per_replica, 3)} requests/s inside every "
         f"objective; demand peaks at {number(simulation.peak_requests_per_second, 3)}/s. "
-        f"A cold start takes {number(simulation.cold_start_seconds, 3)} s; seed {simulation.seed}."
+        f"A cold start takes {number(simulation.cold_start_seconds, 3)} s; seed {simulation.seed}.",
+        f"The controller aims at {number(simulation.target_utilization_percent, 3)} % utilisation, allows "
+        f"{number(simulation.allowed_miss_percent, 3)} % of misses, and holds a count for "
+        f"{number(simulation.scale_down_stabilization_seconds, 5)} s before it falls (spec.autoscaling).",
     ]
     if simulation.windows_cut:
-        said.append(f"{plural(simulation.windows_cut, 'window')} are left out: the trace has holes there.")
+        said.append(f"{simulation.windows_cut:,} windows are left out: the trace has holes there.")
     if simulation.unreachable_windows:
         said.append(
-            f"{plural(simulation.unreachable_windows, 'window')} need more than the {simulation.maximum_replicas} "
+            f"{simulation.unreachable_windows:,} windows need more than the {simulation.maximum_replicas} "
             "replicas that replicas.maximum and the pools allow: no policy meets them."
         )
     lost = [f"{one.name} {one.interruptions}" for one in simulation.policies if one.interruptions]
@@ -76,6 +99,23 @@ def _rows(simulation: Simulation) -> list[tuple[str, ...]]:
             f"{number(one.utilization_percent, 3)} %",
         )
         for one in simulation.policies
+    ]
+
+
+def _setting_rows(simulation: Simulation) -> list[tuple[str, ...]]:
+    best = simulation.policies[-1]
+    return [
+        (
+            f"{number(each.setting.target_utilization_percent, 3)} %",
+            f"{number(each.setting.allowed_miss_percent, 3)} %",
+            f"{number(each.setting.scale_down_stabilization_seconds, 5)} s",
+            _met(each.result),
+            dollars(each.result.usd),
+            _times(each.result, best),
+            number(each.result.scalings_per_day, 3),
+            ", ".join(SHORT.get(name, name) for name in each.no_worse_than) or "–",
+        )
+        for each in simulation.settings
     ]
 
 

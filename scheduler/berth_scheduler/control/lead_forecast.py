@@ -100,6 +100,16 @@ class Forecast:
     z: float = FIRST_Z
     profile: DayProfile = DayProfile()
 
+    @property
+    def mix(self) -> float:
+        """Replicas that demand will need one lead time ahead, the best guess."""
+        return self.made[-1].mix if self.made else self.edge
+
+    @property
+    def spread(self) -> float:
+        """Mean relative error of the forecast: of the last hour, or a share of that of the last day if it is more."""
+        return max(self.error, LONG_SHARE * self.long_error)
+
 
 def observe(state: Forecast, at_seconds: float, demand: float, lead_seconds: float, miss_share: float) -> Forecast:
     """``state`` after one more sample (replicas, finite, ≥ 0); unchanged where the last one is less than a step ago."""
@@ -115,7 +125,7 @@ def observe(state: Forecast, at_seconds: float, demand: float, lead_seconds: flo
     experts = _experts(samples, ahead, profile.growth(at_seconds, lead_seconds))
     weights = [error**-WEIGHT_POWER for error in state.errors]
     mix = sum(weight * said for weight, said in zip(weights, experts, strict=True)) / sum(weights)
-    edge = mix * (1 + state.z * max(state.error, LONG_SHARE * state.long_error))
+    edge = mix * (1 + state.z * state.spread)
     return replace(
         state,
         at_seconds=at_seconds,

@@ -4,9 +4,10 @@ Demand is measured in replicas: a = arrival rate / (capacity · κ), where *capa
 sustains inside every objective and κ what production taught about it. Utilisation is a / replicas: at 1 the objective
 just holds. The controller wants
 
-    n = max(⌈edge⌉, ⌈a⌉, round(a / target))
+    n = max(⌈edge⌉, ⌈a⌉, round(mix / target))
 
-``edge`` is the upper edge of demand one cold start ahead (:mod:`berth_scheduler.control.lead_forecast`). It scales up
+``mix`` is what demand will be one cold start ahead and ``edge`` its upper edge
+(:mod:`berth_scheduler.control.lead_forecast`); where a is far beyond the edge, it stands for both. It scales up
 at once and down only to the most that was wanted within the stabilisation window, by a bounded share a minute. Whatever
 cannot be trusted (absent, stale, NaN, contradictory) holds the count and says so.
 """
@@ -35,6 +36,12 @@ LEAST_BLAMED = 0.5
 """Of the capacity: below such a load it is not for want of replicas that an objective breaks."""
 DRAIN_SECONDS = 60.0
 """A backlog is to be worked off within this time."""
+NOISE_BELOW, MOST_BELOW = 1.5, 0.3
+"""Below the target the tolerance is so many mean errors of the forecast wide, up to a share, where that is more than
+what is stated: a lull that comes by chance gives no replica up."""
+SURPRISE = 2.0
+"""Margins of the edge: demand that lies above the forecast by more is no noise. Beyond one margin lies, by the edge's
+own making, one sample in a hundred."""
 FALLING_SHARE = 0.8
 """Of the tolerance, by which a lower count may exceed the target."""
 MOST_DEMAND = 1e6
@@ -174,7 +181,7 @@ def control(
     backlog = (signals.pending_requests or 0.0) / DRAIN_SECONDS / capacity if _overloaded(signals) else 0.0
     total = sum(current) if state.total is None else state.total
     order = price_order(berths, state.order)
-    asked = _wanted(min(demand + backlog, MOST_DEMAND), forecast.edge, total, policy)
+    asked = _wanted(min(demand + backlog, MOST_DEMAND), forecast, total, policy)
     wanted = min(max(asked, policy.minimum), policy.maximum)
     window = _window(state.wanted, signals.at_seconds, wanted, policy.scale_down_stabilization_seconds)
     since = signals.at_seconds if state.trusted_since is None else state.trusted_since
@@ -274,22 +281,28 @@ def _overloaded(signals: ReplicaSignals) -> bool:
 # --- the count ---------------------------------------------------------------------------------------------------
 
 
-def _wanted(demand: float, edge: float, total: int, policy: ControlPolicy) -> int:
+def _wanted(demand: float, forecast: Forecast, total: int, policy: ControlPolicy) -> int:
     """Replicas that demand and its edge need; what runs where the target is met within the tolerance.
 
-    After a fall the upper part of the tolerance is aimed at: what falls mostly goes on falling, and the stabilisation
-    window holds what is decided for longer than it is true. A fall ends where nothing would rise again: few replicas
-    are farther apart than the tolerance is wide.
+    The target is kept for the forecast's best guess, which follows trends and not the noise; for demand itself where
+    that is far beyond the edge, for then something happened. After a fall the upper part of the tolerance is aimed at:
+    what falls mostly goes on falling, and the stabilisation window holds what is decided for longer than it is true. A
+    fall ends where nothing would rise again: few replicas are farther apart than the tolerance is wide.
     """
-    needed = max(math.ceil(edge - 1e-9), math.ceil(demand - 1e-9))
-    over = demand / total / policy.target_utilization if total else math.inf
-    if 1 - policy.tolerance <= over <= 1 + policy.tolerance:
+    needed = max(math.ceil(forecast.edge - 1e-9), math.ceil(demand - 1e-9))
+    foreseen = forecast.mix + SURPRISE * (forecast.edge - forecast.mix)
+    calm = forecast.mix if demand <= foreseen * (1 + 1e-9) else max(demand, forecast.mix)
+    below = max(policy.tolerance, min(NOISE_BELOW * forecast.spread, MOST_BELOW))
+    over = calm / total / policy.target_utilization if total else math.inf
+    # What is only foreseen adds nothing yet: what has to be prepared for it, the edge says.
+    soon = over > 1 and demand <= (1 + policy.tolerance) * policy.target_utilization * total
+    if soon or 1 - below <= over <= 1 + policy.tolerance:
         return max(needed, total)
-    rising = max(needed, round(demand / policy.target_utilization))
+    rising = max(needed, round(calm / policy.target_utilization))
     if over > 1:
         return rising
-    fallen = max(needed, round(demand / policy.target_utilization / (1 + FALLING_SHARE * policy.tolerance)))
-    return rising if demand > (1 + policy.tolerance) * policy.target_utilization * fallen else fallen
+    fallen = max(needed, round(calm / policy.target_utilization / (1 + FALLING_SHARE * policy.tolerance)))
+    return rising if calm > (1 + policy.tolerance) * policy.target_utilization * fallen else fallen
 
 
 def _window(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from berth_scheduler.simulation.demand_trace import DemandTrace, TraceError, holes
+from berth_scheduler.simulation.demand_trace import DemandTrace, TraceError
+from berth_scheduler.simulation.trace_holes import holes
 
 Floats = NDArray[np.float64]
 Capacity = Callable[[Floats | None, Floats | None], tuple[Floats, Floats]]
@@ -66,7 +67,9 @@ def ticks_of(trace: DemandTrace, capacity_of: Capacity) -> Ticks:
     cut = tuple(holes(trace))
     kept = _kept(edges, cut)
     if not kept.any():
-        raise TraceError(f"line {trace.lines[-1]}: nothing is left of the trace without its holes")
+        raise TraceError(
+            f"line {trace.lines[-1]}: nothing is left of the trace without its holes: give one with more rows"
+        )
     mean_rate = np.diff(total) / TICK_SECONDS
     peak = np.maximum(demand[:-1], demand[1:])
     tick = ((trace.seconds - start) // TICK_SECONDS).astype(np.int64)

@@ -1,8 +1,4 @@
-"""A trace of demand: ``t_s,requests_per_min[,mean_prompt_tokens,mean_output_tokens]``, linear between rows.
-
-Rows are what somebody measured, so zeros may be hours in which nobody measured. A run of zeros is taken for a hole
-where that many requests could not have stayed away by chance: it is cut out, and said.
-"""
+"""A trace of demand: ``t_s,requests_per_min[,mean_prompt_tokens,mean_output_tokens]``, linear between rows."""
 
 import csv
 import io
@@ -20,12 +16,6 @@ MOST_SECONDS = 400 * 86_400.0
 MOST_REQUESTS_PER_MINUTE = 1e9
 MOST_TOKENS = 1e8
 LONGEST_LINE = 10_000
-HOLE_SECONDS = 600.0
-"""A shorter run of zeros is a lull: bursty traffic has minutes without a request."""
-HOLE_EXPECTED_REQUESTS = 20.0
-"""Of Poisson arrivals, none in a time in which 20 are expected has a chance of 2·10⁻⁹."""
-AROUND_SECONDS = 3600.0
-"""How much of the trace before and after a run of zeros says what was to be expected in it."""
 
 
 class TraceError(ValueError):
@@ -73,7 +63,10 @@ def _check_limits(columns: dict[str, Floats], lines: NDArray[np.int64]) -> None:
     if seconds[-1] - seconds[0] < 120:
         raise TraceError(f"line {lines[-1]}: the trace spans {seconds[-1] - seconds[0]:g} s: two minutes are the least")
     if seconds[-1] - seconds[0] > MOST_SECONDS:
-        raise TraceError(f"line {lines[-1]}: the trace spans more than {MOST_SECONDS / 86_400:g} days: cut it")
+        raise TraceError(
+            f"line {lines[-1]}: the trace spans more than {MOST_SECONDS / 86_400:g} days: cut it, or write {TIME} in "
+            "seconds"
+        )
     for name, least, most in (
         (RATE, 0.0, MOST_REQUESTS_PER_MINUTE),
         (PROMPT, 0.0, MOST_TOKENS),
@@ -104,7 +97,7 @@ def read_columns(
     for name in needed:
         if names.count(name) != 1:
             shown = ",".join(names)[:80]
-            raise TraceError(f"line 1: the first line must name the column {name} once, it says {shown!r}")
+            raise TraceError(f"line 1: the first line must name the column {name} once, {_instead(shown)}")
     for name in optional:
         if names.count(name) > 1:
             raise TraceError(f"line 1: the column {name} is named {names.count(name)} times")
@@ -123,13 +116,23 @@ def read_columns(
             raise TraceError(f"line {number}: {len(cells)} cells, but the first line names {len(names)} columns")
         row = [_number(cells[place], name, number, name in optional) for name, place in zip(read, places, strict=True)]
         if row[0] <= before:
-            raise TraceError(f"line {number}: {needed[0]} is {row[0]:g} after {before:g}: it must grow from row to row")
+            raise TraceError(
+                f"line {number}: {needed[0]} is {row[0]:.10g} after {before:.10g}: it must grow from row to row: sort "
+                "the file, and keep one row of each time"
+            )
         before = row[0]
         values.append(row)
         lines.append(number)
     table = np.array(values, dtype=np.float64).reshape(len(values), len(read))
     ignored = tuple(name for name in names if name not in read)
     return {name: table[:, place] for place, name in enumerate(read)}, len(values), np.array(lines, np.int64), ignored
+
+
+def _instead(header: str) -> str:
+    if not header:
+        return "and it is empty"
+    separated = next((name for name, mark in (("semicolons", ";"), ("tabs", "\t")) if mark in header), None)
+    return f"it says {header!r}" + (f": separate columns by commas, not by {separated}" if separated else "")
 
 
 def _cells(line: str, number: int) -> list[str]:
@@ -150,7 +153,8 @@ def _number(cell: str, name: str, number: int, may_be_empty: bool) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or "_" in text:
-        raise TraceError(f"line {number}: {name} is {text[:40]!r}: write a finite number")
+        wanted = "a finite number of seconds" if name == TIME else "a finite number"
+        raise TraceError(f"line {number}: {name} is {text[:40]!r}: write {wanted}, or leave the row out")
     return value
 
 
@@ -164,33 +168,6 @@ def _filled(tokens: Floats) -> Floats | None:
         return None
     place = np.maximum.accumulate(np.where(known, np.arange(len(tokens)), -1))
     return np.asarray(tokens[np.where(place < 0, np.argmax(known), place)], dtype=np.float64)
-
-
-# --- holes -------------------------------------------------------------------------------------------------------
-
-
-def holes(trace: DemandTrace) -> list[tuple[float, float]]:
-    """(start, end) in seconds of what was not measured: from the last row before the zeros to the first one after."""
-    zero = trace.requests_per_second == 0
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], zero, [False])).astype(np.int8)))
-    found = []
-    for first, after in zip(edges[::2], edges[1::2], strict=True):
-        start = trace.seconds[max(first - 1, 0)]
-        end = trace.seconds[min(after, len(zero) - 1)]
-        expected = _mean_rate_around(trace, first, after) * (end - start)
-        if end - start >= HOLE_SECONDS and expected >= HOLE_EXPECTED_REQUESTS:
-            found.append((float(start), float(end)))
-    return found
-
-
-def _mean_rate_around(trace: DemandTrace, first: int, after: int) -> float:
-    """Of the rows that are not zero within the hour before and the hour after; the lower of the two."""
-    seconds, rates = trace.seconds, trace.requests_per_second
-    before = slice(int(np.searchsorted(seconds, seconds[first] - AROUND_SECONDS)), int(first))
-    last = seconds[after - 1]
-    behind = slice(int(after), int(np.searchsorted(seconds, last + AROUND_SECONDS, side="right")))
-    means = [float(rates[part].mean()) for part in (before, behind) if len(rates[part])]
-    return min(means, default=0.0)
 
 
 # --- spot --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ objective. All policies begin with the plan's replicas, ready, and pay for a rep
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from berth_scheduler.simulation.hindsight import hindsight
 from berth_scheduler.simulation.scaling_policy import Autoscaler, Controlled, Observation, ScalingPolicy, Static
 from berth_scheduler.simulation.simulated_fleet import SimulatedFleet, SpotTrace
 
+OURS, STATIC, HINDSIGHT = "berthmaster", "static-peak", "hindsight"
 DEFAULT_TARGETS = {
     "hpa-gpu-utilization": ("busy", 0.7),
     "hpa-queue-time": ("queue", 1.0),
@@ -44,30 +44,6 @@ class PolicyResult(Record):
     """Mean demand over mean ready replicas; at 100 the objectives just hold."""
     interruptions: int = 0
     """Spot replicas that were lost."""
-
-
-class Simulation(Record):
-    """The answer of ``berth simulate``."""
-
-    kind: Literal["Simulation"] = "Simulation"
-    trace: str
-    workload: str
-    windows: int
-    windows_cut: int
-    """Windows left out because the trace has holes there."""
-    unreachable_windows: int
-    """Windows that need more than the maximum: no policy meets them."""
-    cold_start_seconds: float
-    seed: int
-    target_utilization_percent: float
-    scale_down_stabilization_seconds: float
-    allowed_miss_percent: float
-    requests_per_second_per_replica: float
-    """Sustained inside every objective; the mean over the trace where request lengths change."""
-    peak_requests_per_second: float
-    minimum_replicas: int
-    maximum_replicas: int
-    policies: tuple[PolicyResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +102,7 @@ def peak_replicas(ticks: Ticks, limits: ControlPolicy) -> int:
 def compare(scene: Scene, policy: ControlPolicy) -> tuple[PolicyResult, ...]:
     """Ours, the four baselines at their defaults, and hindsight, in the order of the table."""
     ours = play(scene, Controlled(policy, scene.cold_start_seconds))
-    results = [result_of("berthmaster", scene, ours), result_of("static-peak", scene, play_static_peak(scene, policy))]
+    results = [result_of(OURS, scene, ours), result_of(STATIC, scene, play_static_peak(scene, policy))]
     for name, (value, target) in DEFAULT_TARGETS.items():
         run = play(scene, Autoscaler(value, target, HPA_STABILIZATION_SECONDS, policy))
         results.append(result_of(name, scene, run))
@@ -156,7 +132,7 @@ def result_of(name: str, scene: Scene, run: Run) -> PolicyResult:
 def hindsight_result(scene: Scene, policy: ControlPolicy) -> PolicyResult:
     schedule = hindsight(scene.ticks, scene.berths, policy, scene.cold_start_seconds)
     return _result(
-        "hindsight",
+        HINDSIGHT,
         scene.ticks,
         met=schedule.windows_met,
         usd=schedule.usd,

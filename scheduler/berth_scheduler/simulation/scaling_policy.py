@@ -7,7 +7,8 @@ capacity of a replica, and the same spread over berths.
 - ``hpa-gpu-utilization``, ``hpa-queue-time``: Kubernetes' HorizontalPodAutoscaler on the mean over ready replicas of
   the busy share and of the queue time (Kubernetes documentation, "Horizontal Pod Autoscaling", algorithm details:
   desired = ⌈ready · value / target⌉, tolerance 0.1, down to the highest recommendation of the stabilisation window,
-  up by at most 100 % or 4 pods in 15 s).
+  up by at most 100 % or 4 pods in 15 s). What runs when it begins counts as its first recommendation
+  (``recordInitialRecommendation`` in pkg/controller/podautoscaler/horizontal.go).
 - ``keda-threshold``: KEDA's Prometheus scaler on the arrival rate, a threshold per replica (an external metric of
   type AverageValue in the same HPA: desired = ⌈rate / threshold⌉).
 """
@@ -108,6 +109,8 @@ class Autoscaler:
     def decide(self, seen: Observation) -> Sequence[int]:
         total = sum(seen.asked)
         count = min(max(self._desired(seen, total), self.limits.minimum), self.limits.maximum)
+        if not self.wanted:
+            self.wanted = [(seen.seconds, total)]
         horizon = seen.seconds - self.stabilization_seconds
         self.wanted = [one for one in self.wanted if one[1] > count and one[0] > horizon]
         self.wanted.append((seen.seconds, count))

@@ -1,5 +1,6 @@
 """``berth simulate`` as a person meets it."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from berth_scheduler.simulation.play import Simulation
+from berth_scheduler.simulation.simulation_record import Simulation
 from command_line import Berth
 from kubernetes_objects import claim, pool, workload
 
@@ -68,6 +69,48 @@ def test_the_table_answers_first_and_is_at_most_a_hundred_columns_wide(
     assert [line.split()[0] for line in lines[3:9]] == POLICIES
 
 
+def test_settings_are_those_of_the_workload_unless_the_command_line_says_otherwise(
+    berth: Berth, infra: Path, trace: Callable[..., Path]
+) -> None:
+    things = list(yaml.safe_load_all(infra.read_text(encoding="utf-8")))
+    things[0]["spec"]["autoscaling"] = {
+        "targetUtilizationPercent": 50, "scaleDownStabilizationSeconds": 60, "allowedMissPercent": "0.5",
+    }  # fmt: skip
+    infra.write_text(yaml.safe_dump_all(things), encoding="utf-8")
+    file = trace("0,60000", "3600,300000", "7200,60000")
+
+    def simulated(*options: object) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(berth("simulate", "-f", infra, "--trace", file, *options, "-o", "json")[1])
+        return found
+
+    stated, dearer = simulated(), simulated("--target-utilization-percent", 30)
+    names = ("targetUtilizationPercent", "scaleDownStabilizationSeconds", "allowedMissPercent")
+    assert [stated[name] for name in names] == [50, 60, 0.5]
+    assert [dearer[name] for name in names] == [30, 60, 0.5]
+    assert float(dearer["policies"][0]["usd"]) > float(stated["policies"][0]["usd"])
+
+
+def test_other_settings_are_played_from_careful_to_cheap(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
+    file = trace(*(f"{600 * at},{60000 + 12000 * (at % 24)}" for at in range(72)))
+    asked = ("simulate", "-f", infra, "--trace", file, "--other-settings")
+    code, out, _ = berth(*asked, "-o", "json")
+    simulation = json.loads(out)
+    assert code == 0
+    assert len(simulation["settings"]) == 10
+    costs = [float(each["result"]["usd"]) for each in simulation["settings"]]
+    assert costs[0] == max(costs) and costs[-1] == min(costs)
+    policies = {one["name"]: one for one in simulation["policies"]}
+    for each in simulation["settings"]:
+        for name in each["noWorseThan"]:
+            assert each["result"]["windowsMetPercent"] >= policies[name]["windowsMetPercent"]
+            assert float(each["result"]["usd"]) <= float(policies[name]["usd"])
+    assert any(each["noWorseThan"] for each in simulation["settings"])
+    table = berth(*asked)[1].split("\n")
+    heading = next(place for place, line in enumerate(table) if line.lstrip().startswith("TARGET"))
+    assert table[heading + 4].split()[:6] == ["75", "%", "1", "%", "300", "s"]
+    assert all(len(line) <= 100 for line in table)
+
+
 def test_a_longer_cold_start_costs_more_or_misses_more(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
     file = trace(*(f"{600 * at},{60 * (200 + 1500 * (at % 3))}" for at in range(40)))
 
@@ -107,8 +150,33 @@ def test_holes_are_cut_out_and_said(berth: Berth, infra: Path, trace: Callable[.
     _, out, err = berth(
         "simulate", "-f", infra, "--trace", trace(*(f"{60 * at},{rate}" for at, rate in enumerate(rates)))
     )
-    assert "zeros from t_s 3540 to 5400 are a hole in the trace, not demand: cut out" in err
+    assert "zeros from t_s 3540 to 5400: a hole in the trace, not demand: cut out" in err
     assert "32 windows are left out" in out
+
+
+def test_missing_rows_are_cut_out_and_said(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
+    rows = [f"{60 * at},6000" for at in (*range(60), *range(120, 180))]
+    _, out, err = berth("simulate", "-f", infra, "--trace", trace(*rows))
+    assert "no rows from t_s 3540 to 7200: a hole in the trace, not demand: cut out" in err
+    assert "62 windows are left out" in out
+
+
+def test_a_time_that_is_in_milliseconds_is_asked_about(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
+    rows = [f"{1_700_000_000_000 + 60_000 * at},6000" for at in range(10)]
+    _, _, err = berth("simulate", "-f", infra, "--trace", trace(*rows))
+    assert "rows are 60,000 s apart, and demand between them is taken for a line: is t_s in seconds?" in err
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\r"])
+def test_lines_may_end_in_any_way_and_gzip_may_have_made_the_file_smaller(
+    berth: Berth, infra: Path, trace: Callable[..., Path], ends: str
+) -> None:
+    plain = trace("0,6000", "3600,30000", "7200,6000")
+    expected = berth("simulate", "-f", infra, "--trace", plain, "-o", "json")
+    content = plain.read_bytes()
+    for changed in (content.replace(b"\n", ends.encode()), gzip.compress(content)):
+        plain.write_bytes(changed)
+        assert berth("simulate", "-f", infra, "--trace", plain, "-o", "json") == expected
 
 
 def test_demand_beyond_the_maximum_is_said(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:
@@ -132,7 +200,7 @@ def test_what_cannot_be_placed_is_exit_code_2(berth: Berth, trace: Callable[...,
         (("--cold-start-seconds", "nan"), "--cold-start-seconds nan: must be between"),
         (("--target-utilization-percent", "0"), "--target-utilization-percent 0: must be between 10 and 100"),
         (("--scale-down-stabilization-seconds", "-5"), "--scale-down-stabilization-seconds -5: must be"),
-        (("--allowed-miss-percent", "90"), "--allowed-miss-percent 90: must be between 0 and 50"),
+        (("--allowed-miss-percent", "90"), "--allowed-miss-percent 90: must be between 0.1 and 50"),
         (("--workload", "nobody"), "there is no workload nobody"),
     ],
 )
@@ -155,6 +223,9 @@ def test_a_trace_that_cannot_be_used_is_named_with_its_line(berth: Berth, infra:
     for content, said in (
         (b"t_s,requests_per_min\n0,1\n60,oops\n", "bad.csv: line 3: requests_per_min is 'oops': write a finite number"),
         (b"t_s,requests_per_min\n0,1\n\xff\xfe,1\n", "bad.csv: line 3: is not text in UTF-8"),
+        (gzip.compress(b"t_s,requests_per_min\n0,1\n600,1\n")[:-9], "bad.csv: is no whole gzip file"),
+        (gzip.compress(b"0" * (200 * 2**20 + 1), 1), "bad.csv: larger than 200 MiB: thin the trace out"),
+        (b"", "bad.csv: line 1: the first line must name the column t_s once, and it is empty"),
     ):
         file.write_bytes(content)
         code, out, err = berth("simulate", "-f", infra, "--trace", file)
@@ -163,6 +234,9 @@ def test_a_trace_that_cannot_be_used_is_named_with_its_line(berth: Berth, infra:
     code, _, err = berth("simulate", "-f", infra, "--trace", tmp_path / "none.csv")
     assert code == 1
     assert "none.csv: No such file" in err
+    code, _, err = berth("simulate", "-f", infra, "--trace", "/dev/zero")
+    assert code == 1
+    assert "/dev/zero: larger than 200 MiB" in err
 
 
 def test_a_spot_trace_needs_a_spot_berth(berth: Berth, infra: Path, trace: Callable[..., Path]) -> None:

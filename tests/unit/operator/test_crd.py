@@ -153,6 +153,7 @@ def test_no_default_chooses_for_the_user_what_the_operator_decides() -> None:
         ".rightSizing.minimumSavingPercent",
         ".rightSizing.mode",
         ".autoscaling",
+        ".autoscaling.allowedMissPercent",
         ".autoscaling.mode",
         ".autoscaling.scaleDownStabilizationSeconds",
         ".autoscaling.targetUtilizationPercent",

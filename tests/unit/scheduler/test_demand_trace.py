@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from berth_scheduler.simulation.demand_ticks import Ticks, ticks_of
-from berth_scheduler.simulation.demand_trace import TraceError, holes, read_spot_trace, read_trace
+from berth_scheduler.simulation.demand_trace import TraceError, read_spot_trace, read_trace
+from berth_scheduler.simulation.trace_holes import holes
 
 HEAD = "t_s,requests_per_min\n"
 
@@ -46,7 +47,14 @@ def test_minutes_without_requests_take_the_lengths_before_them() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1: the first line must name the column t_s once"),
+        ("", "line 1: the first line must name the column t_s once, and it is empty"),
+        (
+            "t_s;requests_per_min\n0;60\n",
+            "line 1: the first line must name the column t_s once, it says 't_s;requests_p",
+        ),
+        ("t_s\trequests_per_min\n0\t60\n", "line 1: the first line must name the column t_s once, it says 't_s\\treq"),
+        (HEAD + "2023-11-16T18:15:46,60\n", "line 2: t_s is '2023-11-16T18:15:46': write a finite number of seconds"),
+        (HEAD + "0,60\n120,60\n60,60\n", "line 4: t_s is 60 after 120: it must grow from row to row: sort the file"),
         ("time,rate\n0,1\n", "line 1: the first line must name the column t_s once, it says 'time,rate'"),
         ("t_s,t_s,requests_per_min\n", "line 1: the first line must name the column t_s once"),
         (HEAD, "line 1: a trace needs at least two rows"),
@@ -105,6 +113,25 @@ def test_a_long_run_of_zeros_amid_traffic_is_a_hole() -> None:
     assert ticks.windows_cut == 24
     assert ticks.windows == len(rates) - 1 - 24
     assert ticks.mean.min() == pytest.approx(40 / 60)
+
+
+def test_missing_rows_amid_traffic_are_a_hole() -> None:
+    rows = [f"{60 * at},40" for at in (*range(60), *range(90, 150))]
+    trace = read_trace(HEAD + "\n".join(rows) + "\n")
+    assert holes(trace) == [(59 * 60.0, 90 * 60.0)]
+    assert flat(HEAD + "\n".join(rows) + "\n").windows_cut == 32
+    # Rows that are far apart throughout, and minutes that are left out because hardly anything arrives, are none.
+    assert holes(read_trace(HEAD + "0,60\n36000,60\n72000,60\n")) == []
+    assert holes(read_trace(HEAD + "".join(f"{60 * at},0.1\n" for at in (*range(60), *range(90, 150))))) == []
+
+
+def test_rows_that_were_measured_in_part_belong_to_the_hole_beside_them() -> None:
+    rates = [40.0] * 60 + [0.5] + [0.0] * 22 + [0.3] + [40.0] * 60
+    assert holes(read_trace(minutes(rates))) == [(59 * 60.0, 84 * 60.0)]
+    assert flat(minutes(rates)).mean.min() == pytest.approx(40 / 60)
+    # A row that shows a good part of the demand beyond it was measured.
+    lower = [40.0] * 60 + [20.0] + [0.0] * 22 + [20.0] + [40.0] * 60
+    assert holes(read_trace(minutes(lower))) == [(60 * 60.0, 83 * 60.0)]
 
 
 def test_a_lull_and_a_quiet_night_are_demand() -> None:

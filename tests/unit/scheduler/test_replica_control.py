@@ -1,11 +1,13 @@
 """The replica controller on scripted signals, in virtual time."""
 
+import itertools
 import math
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 
 from berth_scheduler.control.berth_spread import BerthSupply, price_order, spares, spread, steady_count
@@ -81,6 +83,44 @@ def test_noise_within_the_tolerance_is_never_scaled() -> None:
     assert counts == {40}
 
 
+def measured(rate: Callable[[float], float], seconds: float, step: float, window: float, seed: int) -> list[float]:
+    """What scrapes every ``step`` seconds show of Poisson arrivals: means of the last ``window`` seconds."""
+    draw = np.random.default_rng(seed)
+    arrivals = draw.poisson([rate(at * step) * step for at in range(int((seconds + window) / step))])
+    span = int(window / step)
+    found: list[float] = (np.convolve(arrivals, np.ones(span), "valid") / window).tolist()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("capacity", "replicas", "step", "window"),
+    [
+        (10.0, 40, 5.0, 20.0),
+        (10.0, 4, 5.0, 20.0),
+        (1.0, 40, 30.0, 60.0),
+    ],
+)
+def test_constant_demand_that_arrives_by_chance_is_never_scaled_in_24_hours(
+    capacity: float, replicas: int, step: float, window: float
+) -> None:
+    model = ReplicaModel(capacity, 1.4 * capacity, 180.0)
+    world = World(replicas, model=model)
+    mean = replicas * capacity * POLICY.target_utilization
+    rates = measured(lambda _: mean, 86_400, step, window, seed=3)
+    counts = {answer.replicas[0] for answer in world.run(86_400, lambda now: rates[int(now / step) - 1], step)}
+    assert counts == {replicas}
+
+
+@pytest.mark.parametrize(("capacity", "replicas"), [(0.5, 12), (0.2, 20)])
+def test_few_long_requests_that_come_by_chance_are_hardly_scaled(capacity: float, replicas: int) -> None:
+    """180 to 270 requests a window deviate by 6 to 7.5 %, more than the tolerance is wide."""
+    world = World(replicas, model=ReplicaModel(capacity, 1.4 * capacity, 180.0))
+    mean = replicas * capacity * POLICY.target_utilization
+    rates = measured(lambda _: mean, 86_400, 30.0, 60.0, seed=3)
+    counts = [answer.replicas[0] for answer in world.run(86_400, lambda now: rates[int(now / 30) - 1])]
+    assert sum(after != before for before, after in itertools.pairwise(counts)) <= 10
+
+
 def test_the_count_settles_at_the_target() -> None:
     world = World(90)
     list(world.run(7200, lambda _: 300.0))
@@ -103,6 +143,20 @@ def test_of_a_step_of_three_the_last_replica_is_requested_within_30_seconds_of_5
     assert min(seconds for seconds, count in answers if count >= needed) <= 3630
     aimed = round(450 / 10 / POLICY.target_utilization)
     assert min(seconds for seconds, count in answers if count >= aimed) <= 3630
+
+
+@pytest.mark.parametrize("capacity", [10.0, 1.0])
+def test_the_step_is_seen_as_soon_through_the_noise_of_single_requests(capacity: float) -> None:
+    model = ReplicaModel(capacity, 1.4 * capacity, 180.0)
+    world = World(20, model=model)
+    mean = 15 * capacity
+    # The first sample is a whole window of 20 s, so demand grows after 3600 s of samples.
+    rates = measured(lambda at: mean * (3 if at >= 20 + 3600 else 1), 4200, 5.0, 20.0, seed=5)
+    answers = [
+        (world.seconds, answer.replicas[0]) for answer in world.run(4200, lambda now: rates[int(now / 5) - 1], 5.0)
+    ]
+    assert max(count for seconds, count in answers if seconds <= 3600) <= 24
+    assert min(seconds for seconds, count in answers if count >= 45) <= 3630
 
 
 def test_after_a_step_down_replicas_stay_for_the_stabilisation_window_and_then_go() -> None:

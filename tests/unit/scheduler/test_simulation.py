@@ -166,3 +166,10 @@ def test_the_baselines_follow_the_formulas_of_kubernetes(  # noqa: PLR0917
     assert tuple(Autoscaler(value, target, 300.0, ControlPolicy(maximum=40)).decide(seen(rate, ready, asked))) == (
         wanted,
     )
+
+
+def test_what_runs_when_an_autoscaler_begins_is_its_first_recommendation() -> None:
+    patient, hasty = (Autoscaler("rate", 0.5, window, ControlPolicy(maximum=40)) for window in (300.0, 0.0))
+    counts = [tuple(patient.decide(replace(seen(2.0, 20, 20), seconds=at))) for at in range(0, 600, 30)]
+    assert counts == [(20,)] * 10 + [(4,)] * 10
+    assert tuple(hasty.decide(seen(2.0, 20, 20))) == (4,)
