@@ -70,7 +70,9 @@ def _usd(window: Window, size: str) -> float:
     return sum(quantity * window.rate[kind] for kind, quantity in window.used[size].quantity.items())
 
 
-def price(kind: str, *, factor: float = 1.0, usd: float | None = None) -> Callable[[dict[str, float]], dict[str, float]]:
+def price(
+    kind: str, *, factor: float = 1.0, usd: float | None = None
+) -> Callable[[dict[str, float]], dict[str, float]]:
     return lambda rates: {**rates, kind: rates[kind] * factor if usd is None else usd}
 
 
@@ -111,9 +113,7 @@ class Tally:
 
 def windows_of(rate: Floats, window_seconds: int, *, traffic_known: bool) -> list[Window]:
     """All sizes as services of one fleet."""
-    held = {
-        str(size): replicas(rate, float(rate.mean()) / size, SETTLING_SECONDS // window_seconds) for size in SIZES
-    }
+    held = {str(size): replicas(rate, float(rate.mean()) / size, SETTLING_SECONDS // window_seconds) for size in SIZES}
     return [
         Window(
             RATES,
@@ -135,13 +135,10 @@ def watched(series: Sequence[Window], window_seconds: int) -> dict[str, Tally]:
     start = HISTORY_DAYS * day
     places = set(np.linspace(start, len(series) - soon - 1, PLACES).astype(int).tolist())
     quiet = 3600 // window_seconds
-    watch = CostWatch(
-        Sensitivity(day, settling_windows=SETTLING_SECONDS // window_seconds, quiet_windows=quiet)
-    )
+    watch = CostWatch(Sensitivity(day, settling_windows=SETTLING_SECONDS // window_seconds, quiet_windows=quiet))
     months = (len(series) - start) / day / DAYS_PER_MONTH
     tallies = {
-        str(size): Tally(months, {one.name: 0 for one in INJECTED}, {one.name: 0 for one in INJECTED})
-        for size in SIZES
+        str(size): Tally(months, {one.name: 0 for one in INJECTED}, {one.name: 0 for one in INJECTED}) for size in SIZES
     }
     for index, window in enumerate(series):
         if index in places:

@@ -8,7 +8,6 @@ absolute error in percent.
 
 import argparse
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +32,8 @@ def usual_course(half_life_hours: float) -> Callable[[Floats, int], float]:
 
 
 def ours(past: Floats, hours: int) -> float:
-    expected = expected_spend([Decimal(repr(usd)) for usd in past.tolist()], hours, Decimal(0))
-    return float(sum(expected))
+    (expected,) = expected_spend([past.tolist()], hours, [0.0])
+    return float(expected)
 
 
 RULES: dict[str, Callable[[Floats, int], float]] = {

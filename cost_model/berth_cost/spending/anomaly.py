@@ -6,8 +6,9 @@ move has its own watch (:mod:`berth_cost.spending.cost_watch`), so that an alarm
 - *rate*: the price of a kind against its own median of the last day. Prices are set, not drawn: a small step is one.
 - *use*: quantity a request of the busiest of the last windows (capacity follows peaks) against what is usual at this
   time of the day, as a robust z-score of the logarithm, 0.6745 · (x − median) / MAD (Iglewicz and Hoaglin, How to
-  Detect and Handle Outliers, 1993), where the quantity itself has moved, too. Where traffic is not known, a rise of quantity itself: a jump that stays, above the
-  busiest of the last hour and above what is usual at this time of the day (:class:`Jump`).
+  Detect and Handle Outliers, 1993), where the quantity itself has moved, too. Where traffic is not known, a rise of
+  quantity itself: a jump that stays, above the busiest of the last hour and above what is usual at this time of the
+  day (:class:`Jump`).
 - *mix*: the price of an average unit at reference rates: the same units bought another way.
 
 An alarm is raised once and again only after the watch was quiet for a while.

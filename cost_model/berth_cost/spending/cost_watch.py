@@ -29,7 +29,8 @@ class CostWatch:
         self._history = FleetHistory(sensitivity.days * sensitivity.windows_per_day + 2)
         self._rates: dict[str, deque[float]] = {}
         self._requests: deque[dict[str, float]] = deque(maxlen=sensitivity.settling_windows)
-        self._quiet_from: dict[tuple[str, Cause, str | None], int] = {}
+        self._sounding: dict[tuple[str, Cause, str | None], tuple[int, Anomaly]] = {}
+        """What was raised, and from which window on it is over if it does not go on."""
 
     def observe(self, window: Window) -> list[Anomaly]:
         """The alarms that one more window raises, judged by the windows before it; by service."""
@@ -48,6 +49,13 @@ class CostWatch:
         for kind, rate in window.rate.items():
             self._rates.setdefault(kind, deque(maxlen=self._sensitivity.windows_per_day)).append(rate)
         return raised
+
+    def sounding(self) -> dict[str, Anomaly]:
+        """By service what goes on, as it was when it was raised; of several the first cause."""
+        found: dict[str, Anomaly] = {}
+        for service, cause, kind in sorted(self._sounding, key=_order):
+            found.setdefault(service, self._sounding[service, cause, kind][1])
+        return found
 
     def remember(self, service: str, rates: Mapping[str, float], uses: Sequence[Use]) -> None:
         """The windows just before now of one service, oldest first, at ``rates``; they raise nothing."""
@@ -102,9 +110,7 @@ class CostWatch:
         if not moved:
             return []
         return [
-            Anomaly(
-                service, self._history.seen, Cause.RATE, kind, rate / moved[kind], (rate - moved[kind]) * quantity
-            )
+            Anomaly(service, self._history.seen, Cause.RATE, kind, rate / moved[kind], (rate - moved[kind]) * quantity)
             for service in sorted(window.used)
             for kind, quantity in sorted(window.used[service].quantity.items())
             if kind in moved and quantity > 0
@@ -206,19 +212,20 @@ class CostWatch:
         moved = usd[far] * (1 - 1 / factors)
         return [
             Anomaly(services[place], self._history.seen, cause, None, float(factor), float(more))
-            for place, factor, more, least in zip(far, factors, moved, usually, strict=True)
+            for place, factor, more, least in zip(far.tolist(), factors, moved, usually, strict=True)
             if abs(more) >= self._sensitivity.least_usd_share * least
         ]
 
     def _raised(self, alarms: Iterable[Anomaly]) -> list[Anomaly]:
         """Those whose watch was quiet."""
         here, raised = self._history.seen, []
-        self._quiet_from = {key: until for key, until in self._quiet_from.items() if until > here}
-        for alarm in sorted(alarms, key=lambda one: (one.service, list(Cause).index(one.cause))):
+        self._sounding = {key: (until, one) for key, (until, one) in self._sounding.items() if until > here}
+        for alarm in sorted(alarms, key=lambda one: _order((one.service, one.cause, one.kind))):
             key = (alarm.service, alarm.cause, alarm.kind)
-            if key not in self._quiet_from:
+            if key not in self._sounding:
                 raised.append(alarm)
-            self._quiet_from[key] = here + self._sensitivity.quiet_windows
+            first = self._sounding.get(key, (0, alarm))[1]
+            self._sounding[key] = (here + self._sensitivity.quiet_windows, first)
         return raised
 
 
@@ -226,6 +233,11 @@ def anomalies(windows: Sequence[Window], sensitivity: Sensitivity) -> list[Anoma
     """Every alarm of a series, in order."""
     watch = CostWatch(sensitivity)
     return [alarm for window in windows for alarm in watch.observe(window)]
+
+
+def _order(key: tuple[str, Cause, str | None]) -> tuple[str, int, str]:
+    service, cause, kind = key
+    return service, list(Cause).index(cause), kind or ""
 
 
 def _figures(use: Use, rates: Mapping[str, float], usual: Mapping[str, float]) -> tuple[float, float]:

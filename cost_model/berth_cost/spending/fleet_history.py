@@ -40,8 +40,8 @@ class FleetHistory:
 
     def rows(self, name: str, backs: Sequence[int], columns: Columns) -> Floats:
         """What was so many windows ago (at least 1), shape (backs, columns); NaN where nothing is known."""
-        near = [back for back in backs if 1 <= back <= self._rows]
-        found = self._logs[name][np.ix_([(self.seen - back) % self._rows for back in near], columns)]
+        near = np.array([back for back in backs if 1 <= back <= self._rows], dtype=np.intp)
+        found = self._logs[name][np.ix_((self.seen - near) % self._rows, columns)]
         return found.astype(np.float64)
 
     def append(self, columns: Columns, logs: dict[str, Floats]) -> None:

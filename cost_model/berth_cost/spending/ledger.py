@@ -54,14 +54,14 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One closed hour of one workload."""
+    """One closed hour of one workload; ``usd`` of all kinds together."""
 
     used: tuple[Used, ...] = ()
     requests: float | None = None
+    usd: Decimal = field(init=False, compare=False)
 
-    @property
-    def usd(self) -> Decimal:
-        return sum((one.usd for one in self.used), Decimal(0))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "usd", sum((one.usd for one in self.used), Decimal(0)))
 
 
 @dataclass(slots=True)
@@ -99,7 +99,8 @@ class Account:
         )
         hour = Hour(used, significant_number(self.open_requests) if self.open_requests else None)
         self.open_hours, self.open_usd, self.open_requests = {}, {}, 0.0
-        self.hours.append(hour)
+        # Hours that do not differ are one object: a fleet that stands still takes little memory.
+        self.hours.append(self.hours[-1] if self.hours and self.hours[-1] == hour else hour)
         self.month_usd += hour.usd
         return hour
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from berth_cost.spending.anomaly import Anomaly, Cause, Sensitivity, Use, Window
-from berth_cost.spending.cost_watch import CostWatch, anomalies
+from berth_cost.spending.cost_watch import anomalies
 
 DAY = 24
 WATCHED = Sensitivity(windows_per_day=DAY)
@@ -45,9 +45,7 @@ def test_a_rate_that_steps_is_told_with_its_kind_and_what_it_costs() -> None:
     series[-1] = Window({**last.rate, "Spot": 1.2}, last.used)
     (found,) = anomalies(series, WATCHED)
     spot = last.used["chat"].quantity["Spot"]
-    assert found == Anomaly(
-        "chat", len(series) - 1, Cause.RATE, "Spot", pytest.approx(1.5), pytest.approx(0.4 * spot)
-    )
+    assert found == Anomaly("chat", len(series) - 1, Cause.RATE, "Spot", pytest.approx(1.5), pytest.approx(0.4 * spot))
 
 
 def test_twice_the_use_for_the_same_traffic_is_told_as_use() -> None:
