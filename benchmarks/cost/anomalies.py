@@ -12,8 +12,8 @@ After a week of history one anomaly at a time is injected, at 40 places spread o
 
 Found is an alarm of the right cause within 15 minutes of data: the first window of ten minutes, or three of five. An
 anomaly that moves no money (another price of what is not used) is none. False alarms are counted over the same weeks as
-they are. Thresholds were chosen on 40 replicas of ServeGen (traffic known) and on NASA in windows of ten minutes
-(traffic not known); the other lines are held out.
+they are. Thresholds were chosen on 40 replicas of ServeGen (traffic known) and on NASA (traffic not known); the other
+lines are held out.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from demand_traces import (
     requests_per_minute,
 )
 
-from berth_cost.spending.anomaly import Anomaly, Cause, Sensitivity, Use, Window
+from berth_cost.spending.anomaly import Anomaly, Cause, Jump, Sensitivity, Use, Window
 from berth_cost.spending.cost_watch import CostWatch
 
 RATES = {"OnDemand": 1.861, "Spot": 0.7816}
@@ -42,6 +42,8 @@ SIZES = (10, 40, 160)
 PLACES = 40
 SOON_SECONDS = 15 * 60
 SETTLING_SECONDS = 30 * 60
+STAYS_SECONDS = 10 * 60
+"""A jump of use has to stay for so long, where traffic is not known: two windows of the operator."""
 FIVE_MINUTES, DAY_SECONDS = 300, 86_400
 DAYS_PER_MONTH = 365 / 12
 HISTORY_DAYS = 7
@@ -134,8 +136,14 @@ def watched(series: Sequence[Window], window_seconds: int) -> dict[str, Tally]:
     day, soon = DAY_SECONDS // window_seconds, SOON_SECONDS // window_seconds
     start = HISTORY_DAYS * day
     places = set(np.linspace(start, len(series) - soon - 1, PLACES).astype(int).tolist())
-    quiet = 3600 // window_seconds
-    watch = CostWatch(Sensitivity(day, settling_windows=SETTLING_SECONDS // window_seconds, quiet_windows=quiet))
+    watch = CostWatch(
+        Sensitivity(
+            day,
+            settling_windows=SETTLING_SECONDS // window_seconds,
+            quiet_windows=3600 // window_seconds,
+            jump=Jump(windows=STAYS_SECONDS // window_seconds),
+        )
+    )
     months = (len(series) - start) / day / DAYS_PER_MONTH
     tallies = {
         str(size): Tally(months, {one.name: 0 for one in INJECTED}, {one.name: 0 for one in INJECTED}) for size in SIZES

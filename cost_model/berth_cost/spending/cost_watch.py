@@ -57,14 +57,15 @@ class CostWatch:
             found.setdefault(service, self._sounding[service, cause, kind][1])
         return found
 
-    def remember(self, service: str, rates: Mapping[str, float], uses: Sequence[Use]) -> None:
-        """The windows just before now of one service, oldest first, at ``rates``; they raise nothing."""
-        requests = np.array([np.nan if use.requests is None else use.requests for use in uses])
-        lately = requests.copy()
-        for back in range(1, min(self._sensitivity.settling_windows, len(uses))):
-            lately[back:] = np.fmax(lately[back:], requests[:-back])
+    def remember(self, service: str, rates: Mapping[str, float], uses: Sequence[Use], times: int = 1) -> None:
+        """The windows just before now of one service, oldest first, at ``rates``; each lasted for ``times`` windows.
+        They raise nothing."""
         figures = np.array([_figures(use, rates, rates) for use in uses], dtype=np.float64).reshape(-1, 2)
-        units, unit_price = figures.T
+        units, unit_price = np.repeat(figures, times, axis=0).T
+        requests = np.repeat([np.nan if use.requests is None else use.requests for use in uses], times)
+        lately = requests.copy()
+        for back in range(1, min(self._sensitivity.settling_windows, len(requests))):
+            lately[back:] = np.fmax(lately[back:], requests[:-back])
         self._history.fill(service, {UNITS: _log(units), DIVISOR: _log(lately), UNIT_PRICE: _log(unit_price)})
 
     def remember_rates(self, rates: Mapping[str, Sequence[float]]) -> None:

@@ -16,7 +16,8 @@ import structlog
 
 from berth_cost.spending.anomaly import Anomaly
 from berth_cost.spending.budget import Spend
-from berth_cost.spending.ledger import Account, Hour, Ledger, Rates
+from berth_cost.spending.hour_history import Hour
+from berth_cost.spending.ledger import Account, Ledger, Rates
 from berth_operator.api.conditions import Finding
 from berth_operator.api.v1alpha1 import BudgetStatus
 from berth_operator.errors import LostLeadership
@@ -182,7 +183,7 @@ class Accountant:
                 await asyncio.sleep(0)
         self._metrics.forget_budgets_but(one.key for one in all_judged)
         for number, (key, account) in enumerate(sorted(ledger.accounts.items()), start=1):
-            for hour in list(account.hours)[-closed:]:
+            for hour in account.hours.last(closed):
                 self._count(key, hour)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -251,7 +252,7 @@ class Accountant:
         """Hours in which nothing with a budget ran need not be kept."""
         unsaved = self._keeper.unsaved_hours + closed
         covered = self._with_budget(ledger)
-        ran = any(hour.used for key in covered for hour in list(ledger.accounts[key].hours)[-unsaved:])
+        ran = any(hour.used for key in covered for hour in ledger.accounts[key].hours.last(unsaved))
         self._keeper.unsaved_hours = unsaved if ran else 0
 
     async def _keep(self, ledger: Ledger, rates: Mapping[str, Rates]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from berth_cost.spending.budget import BURN_RULES, BudgetState, Spend, budget_state, expected_spend, total
-from berth_cost.spending.ledger import Account, Ledger, Rates
+from berth_cost.spending.ledger import Ledger, Rates
 
 RECENT_HOURS = max(rule.long_hours for rule in BURN_RULES)
 _NOTHING = Rates()
@@ -42,12 +42,13 @@ def spends(
 ) -> dict[str, Spend]:
     """Of the workloads ``keys``, which have accounts. What is ``gone`` will spend nothing more."""
     accounts = [ledger.accounts[key] for key in keys]
-    hourly = [[] if key in gone else _hourly(account) for key, account in zip(keys, accounts, strict=True)]
+    hourly = [account.hours.usd() for account in accounts]
     now = [0.0 if key in gone else round(rates.get(key, _NOTHING).usd_per_hour, 6) for key in keys]
-    expected = expected_spend(hourly, ledger.hours_left, now)
+    known = [[] if key in gone else each for key, each in zip(keys, hourly, strict=True)]
+    expected = expected_spend(known, ledger.hours_left, now)
     return {
-        key: Spend(account.month_usd, _recent(account), usd)
-        for key, account, usd in zip(keys, accounts, expected, strict=True)
+        key: Spend(account.month_usd, tuple(map(_money, each[-RECENT_HOURS:])), usd)
+        for key, account, each, usd in zip(keys, accounts, hourly, expected, strict=True)
     }
 
 
@@ -65,10 +66,6 @@ def _judged(key: str, budget_usd: Decimal, spend: Spend) -> Judged:
     return Judged(key, budget_usd, spend, budget_state(spend, budget_usd))
 
 
-def _hourly(account: Account) -> list[float]:
-    return [float(hour.usd) for hour in account.hours]
-
-
-def _recent(account: Account) -> tuple[Decimal, ...]:
-    hours = account.hours
-    return tuple(hours[place].usd for place in range(max(len(hours) - RECENT_HOURS, 0), len(hours)))
+def _money(usd: float) -> Decimal:
+    """Of a sum of numbers of six digits, without what adding floats leaves behind."""
+    return Decimal(f"{usd:.12g}")

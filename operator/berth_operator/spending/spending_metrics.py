@@ -35,15 +35,21 @@ class SpendingMetrics:
         self.burning = gauge(
             "budget_burning", "1 while both windows of a burn rule are above it.", [*_OWNER, "severity"]
         )
+        self._rates: dict[str, float] = {}
+        """USD an hour that are shown, by workload."""
         self._shown: set[str] = set()
         """Budgets that are shown."""
         self.unsaved = gauge("spending_unsaved_hours", "Closed hours that the ConfigMap does not have yet.")
 
     def show_rates(self, rates: Mapping[str, Rates], unpriced: int) -> None:
         """What runs now."""
-        self.cost_rate.clear()
-        for key, rate in rates.items():
-            self.cost_rate.labels(*owner(key)).set(rate.usd_per_hour)
+        now = {key: rate.usd_per_hour for key, rate in rates.items()}
+        for key, usd in now.items():
+            if self._rates.get(key) != usd:
+                self.cost_rate.labels(*owner(key)).set(usd)
+        for key in self._rates.keys() - now.keys():
+            self.cost_rate.remove(*owner(key))
+        self._rates = now
         self.unpriced.set(unpriced)
 
     def show_budget(self, one: Judged) -> None:

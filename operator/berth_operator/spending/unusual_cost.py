@@ -7,11 +7,11 @@ remembered by the ledger's hours over a change of leader; of all others the usua
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from itertools import chain, repeat
 
 from berth_cost.spending.anomaly import Anomaly, Cause, Sensitivity, Use, Window
 from berth_cost.spending.cost_watch import CostWatch
-from berth_cost.spending.ledger import HOUR, Hour, Ledger, Rates
+from berth_cost.spending.hour_history import Hour, HourHistory, Used
+from berth_cost.spending.ledger import HOUR, Ledger, Rates
 from berth_operator.api.conditions import ConditionType, Finding, Reason
 from berth_operator.spending import spending_news
 from berth_operator.spending.known_traffic import KnownTraffic
@@ -59,26 +59,35 @@ class UnusualCost:
         place = int(at.timestamp() // WINDOW.total_seconds())
         if self._place is not None and place <= self._place:
             return [], set()
-        window = Window(dict(prices), {key: self._use(key, at, running, rates[key]) for key in rates})
         newly = self._traffic.newly_told({key: each.requests_per_second for key, each in rates.items()})
         missed, first = (0, True) if self._place is None else (place - self._place - 1, False)
         self._place = place
-        past = {key: list(account.hours) for key, account in ledger.accounts.items() if account.hours} if first else {}
+        past = {key: account.hours for key, account in ledger.accounts.items()} if first else {}
         # Tenths of a second for a large fleet, most of them in numpy.
-        alarms = await asyncio.to_thread(self._observe, window, missed, newly, past)
+        alarms = await asyncio.to_thread(
+            lambda: self._observe(self._window(at, running, rates, prices), missed, newly, past)
+        )
         self._watch.forget_but(ledger.accounts.keys() | rates.keys())
         before, self._said = self._said, self._watch.sounding()
         return alarms, {key for key in before.keys() | self._said.keys() if before.get(key) != self._said.get(key)}
 
-    def _observe(self, window: Window, missed: int, newly: set[str], past: Mapping[str, list[Hour]]) -> list[Anomaly]:
+    def _observe(self, window: Window, missed: int, newly: set[str], past: Mapping[str, HourHistory]) -> list[Anomaly]:
+        prices: dict[str, list[float]] = {}
         for key in sorted(past):
-            self._recall(key, past[key])
-        if past:
-            self._watch.remember_rates(_past_prices(past))
+            recalled = past[key].last(SENSITIVITY.days * 24)
+            if recalled:
+                self._recall(key, recalled)
+                prices = {**_prices(recalled[-24:]), **prices}
+        self._watch.remember_rates(prices)
         self._watch.pass_over(missed)
         for key in sorted(newly):
             self._watch.forget_traffic(key)
         return self._watch.observe(window)
+
+    def _window(
+        self, at: datetime, running: RunningFleet, rates: Mapping[str, Rates], prices: Mapping[str, float]
+    ) -> Window:
+        return Window(dict(prices), {key: self._use(key, at, running, each) for key, each in rates.items()})
 
     def _use(self, key: str, at: datetime, running: RunningFleet, rates: Rates) -> Use:
         if running.holdings[key].settled:
@@ -91,23 +100,20 @@ class UnusualCost:
     def _recall(self, key: str, hours: list[Hour]) -> None:
         uses = [
             Use({used.kind: used.gpu_hours for used in hour.used}, None if not hour.requests else hour.requests / 3600)
-            for hour in hours[-SENSITIVITY.days * 24 :]
+            for hour in hours
         ]
-        known = {used.kind: _usd_per_gpu(used.gpu_hours, float(used.usd)) for hour in hours for used in hour.used}
-        self._watch.remember(key, known, list(chain.from_iterable(repeat(use, AN_HOUR) for use in uses)))
+        known = {used.kind: _usd_per_gpu(used) for hour in hours for used in hour.used}
+        self._watch.remember(key, known, uses, times=AN_HOUR)
 
 
-def _past_prices(past: Mapping[str, list[Hour]]) -> dict[str, list[float]]:
-    """Of each pool in the last day, as the first workload that ran there paid."""
+def _prices(day: list[Hour]) -> dict[str, list[float]]:
+    """By pool, as one workload paid them."""
     found: dict[str, list[float]] = {}
-    for key in sorted(past):
-        mine: dict[str, list[float]] = {}
-        for hour in past[key][-24:]:
-            for used in hour.used:
-                mine.setdefault(used.kind, []).extend([_usd_per_gpu(used.gpu_hours, float(used.usd))] * AN_HOUR)
-        found = {**mine, **found}
+    for hour in day:
+        for used in hour.used:
+            found.setdefault(used.kind, []).extend([_usd_per_gpu(used)] * AN_HOUR)
     return found
 
 
-def _usd_per_gpu(gpu_hours: float, usd: float) -> float:
-    return usd / gpu_hours if gpu_hours else 0.0
+def _usd_per_gpu(used: Used) -> float:
+    return float(used.usd) / used.gpu_hours if used.gpu_hours else 0.0

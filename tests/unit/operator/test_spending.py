@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from berth_cost.prices.book import Price
 from berth_cost.spending.budget import Spend
-from berth_cost.spending.ledger import Account, Charge, Hour, Ledger, Rates, Used
+from berth_cost.spending.hour_history import Hour, Used
+from berth_cost.spending.ledger import Account, Charge, Ledger, Rates
 from berth_operator import kinds
 from berth_operator.api.conditions import Reason
 from berth_operator.errors import Forbidden, Unavailable
@@ -87,7 +88,11 @@ class Operator:
         )
 
     def result(self) -> Result:
-        held = {one.key: Holding({"l4": self.gpus}, self.stated, self.settled) for one in self.workloads} if self.gpus else {}
+        held = (
+            {one.key: Holding({"l4": self.gpus}, self.stated, self.settled) for one in self.workloads}
+            if self.gpus
+            else {}
+        )
         planned = {
             one.key: Planned(Decision(workload=one.key, placed=True, reason="", message="", decision_hash=""), one)
             for one in self.workloads
@@ -262,7 +267,8 @@ def fleet(count: int, hours: int) -> Ledger:
         account = Account(
             month_usd=Decimal("12.5"), rates=Rates((Charge("l4", 2.0, 0.75),), 1.0), told=frozenset({"spent-50"})
         )
-        account.hours.extend(Hour((Used("l4", draw.random(), Decimal(f"{draw.random():.5f}")),)) for _ in range(hours))
+        for _ in range(hours):
+            account.hours.append(Hour((Used("l4", draw.random(), Decimal(f"{draw.random():.5f}")),)))
         ledger.accounts[f"chat/{number}"] = account
     return ledger
 
