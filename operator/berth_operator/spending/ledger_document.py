@@ -93,7 +93,7 @@ def unpacked(data: bytes) -> Ledger:
 
 
 def _written(account: Account, hours: int) -> dict[str, Any]:
-    """What :class:`_AccountDocument` reads, without what is empty. By hand: there are hundreds of thousands of hours."""
+    """What :class:`_AccountDocument` reads, without what is empty; by hand, as there are very many hours."""
     whole = {
         "monthUSD": str(account.month_usd),
         "hours": [_hour_written(times, hour) for times, hour in account.hours.runs(hours)],
