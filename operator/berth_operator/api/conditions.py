@@ -193,6 +193,8 @@ class Reason(StrEnum):
     """spec.price.usdPerNodeHour, or what spec.price.owned comes to."""
     PRICE_FOUND = "PriceFound"
     """Found in the price book."""
+    PRICE_DOUBTFUL = "PriceDoubtful"
+    """A price is used that looks wrong; the message says why."""
     NO_PRICE = "NoPrice"
     """The price book has no price of this; the message says what it has. The pool is not planned with."""
 
