@@ -109,8 +109,8 @@ def test_a_price_of_the_future_is_used_and_said(told: Told) -> None:
 
 
 def test_a_byte_order_mark_is_not_in_the_way(told: Told) -> None:
-    code, said = told(f"\ufeff{row()}", "p.csv", "prices", "list", "--prices", "FILE", "--region", "us-east-1")
-    assert (code, "$0.80" in said) == (0, True)
+    code, said = told(f"\ufeff{row()}", "p.csv", "prices", "explain", "aws", "us-east-1", "g6.xlarge", "--prices", "FILE")
+    assert (code, "mine" in said) == (0, True)
 
 
 # --- what a pool states ------------------------------------------------------------------------------------------
