@@ -70,8 +70,8 @@ def doubtful_price(price: Price | None, gpu: str | None, gpus: int, book: PriceB
     if PriceAge.of(price, today, 0, None).to_come:
         message = f"its price is dated {price.date}, in the future: correct the date, or it never grows old"
         return Problem(reason=Reason.PRICE_DOUBTFUL, message=message)
-    message = unlike_others(price.usd_per_node_hour, gpu, gpus, book.reference) if price.stated and gpu else None
-    return None if message is None else Problem(reason=Reason.PRICE_DOUBTFUL, message=f"spec.price: {message}")
+    unlike = unlike_others(price.usd_per_node_hour, gpu, gpus, book.reference) if price.stated and gpu else None
+    return None if unlike is None else Problem(reason=Reason.PRICE_DOUBTFUL, message=f"spec.price: {unlike}")
 
 
 def _look_up(node: GPUNode, capacity_type: CapacityType, book: PriceBook) -> Price | PriceMissing:

@@ -109,7 +109,9 @@ def test_a_price_of_the_future_is_used_and_said(told: Told) -> None:
 
 
 def test_a_byte_order_mark_is_not_in_the_way(told: Told) -> None:
-    code, said = told(f"\ufeff{row()}", "p.csv", "prices", "explain", "aws", "us-east-1", "g6.xlarge", "--prices", "FILE")
+    code, said = told(
+        f"\ufeff{row()}", "p.csv", "prices", "explain", "aws", "us-east-1", "g6.xlarge", "--prices", "FILE"
+    )
     assert (code, "mine" in said) == (0, True)
 
 
