@@ -7,13 +7,11 @@ absolute error in percent.
 """
 
 import argparse
-import csv
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-from demand_traces import DEFAULT_DATA, SERVICES, Floats, replicas, requests_per_minute
+from demand_traces import DEFAULT_DATA, SERVICES, Floats, nasa_requests_per_minute, replicas, requests_per_minute
 
 from berth_cost.spending.budget import HOURS_PER_DAY, LEVEL_HALF_LIFE_HOURS, expected_spend
 from berth_cost.spending.demand_forecast import forecast
@@ -34,8 +32,8 @@ def usual_course(half_life_hours: float) -> Callable[[Floats, int], float]:
 
 
 def ours(past: Floats, hours: int) -> float:
-    expected = expected_spend([Decimal(repr(usd)) for usd in past.tolist()], hours, Decimal(0))
-    return float(sum(expected))
+    (expected,) = expected_spend([past.tolist()], hours, [0.0])
+    return float(expected)
 
 
 RULES: dict[str, Callable[[Floats, int], float]] = {
@@ -47,18 +45,6 @@ RULES: dict[str, Callable[[Floats, int], float]] = {
     "usual course, level of a week": usual_course(LEVEL_HALF_LIFE_HOURS),
     "last day and usual course (budgets)": ours,
 }
-
-
-def nasa_requests_per_minute(data: Path) -> Floats | None:
-    """Means of ten minutes."""
-    path = data / "traces" / "nasa_http_1995.csv"
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8") as file:
-        rows = [(float(row["t_s"]), float(row["requests_per_min"])) for row in csv.DictReader(file)]
-    seconds, rate = np.array(rows).T
-    place = ((seconds - seconds[0]) // 600).astype(np.int64)
-    return np.asarray(np.bincount(place, weights=rate) / np.maximum(np.bincount(place), 1), dtype=np.float64)
 
 
 def hourly(rate: Floats) -> Floats:

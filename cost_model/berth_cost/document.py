@@ -15,7 +15,7 @@ source of the entry it stands in. A GPU document, for example::
       ACME-X1: [acme-x-1]
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -27,6 +27,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from berth_cost.record import Record
 
+Read = TypeVar("Read")
 RecordType = TypeVar("RecordType", bound=BaseModel)
 
 
@@ -265,3 +266,30 @@ def recalled_fields(entry: Entry, *records: type[BaseModel]) -> tuple[str, ...]:
     field_of = {info.alias or name: name for record in records for name, info in record.model_fields.items()}
     recalled = (path for path, origin in entry.provenance.items() if origin.recalled)
     return tuple(sorted(".".join(field_of.get(part, part) for part in path.split(".")) for path in recalled))
+
+
+def read_section(
+    document: Mapping[str, Any],
+    name: str,
+    file: str,
+    read: Callable[[str, object, Mapping[str, Source], str], Read],
+) -> dict[str, Read]:
+    """Every entry of a section as ``read`` reads it, by name; all flaws of all entries together."""
+    sources = read_sources(document, file)
+    found: dict[str, Read] = {}
+    flaws: list[Flaw] = []
+    for key, stated in section(document, name, file).items():
+        try:
+            found[key] = read(key, stated, sources, file)
+        except DocumentError as error:
+            flaws.extend(error.flaws)
+    if flaws:
+        raise DocumentError(flaws)
+    return found
+
+
+def refuse_derived(stated: Collection[str], derived: Iterable[str], file: str, key: str) -> None:
+    """Raises :class:`DocumentError` where an entry states what follows from the rest of it."""
+    for name in derived:
+        if name in stated:
+            raise DocumentError([Flaw(file, f"{key}.{name}", "is not stated: it follows from the rest of the entry")])

@@ -6,6 +6,7 @@ Built when the Lease is taken, so that a standby holds no watch and no copy of t
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -48,6 +49,8 @@ CLUSTER_WIDE = (kinds.POOL, kinds.NODE, kinds.VOLUME, kinds.POD)
 IN_NAMESPACES = (kinds.WORKLOAD, kinds.CLAIM, *kinds.CHILDREN)
 OBSERVE_SECONDS = 30.0
 """Between samples of measured demand: means of five minutes are made of them."""
+MEASURED_SECONDS = 120.0
+"""For how long a measured rate is taken for the present one when cost is judged."""
 SYNC_RETRY_SECONDS = 5.0
 LISTS_AT_ONCE = 3
 """While one answer is read, the API server writes the next; more would hold more of the cluster in memory twice."""
@@ -113,6 +116,7 @@ class Leader:
             namespace_budgets=settings.spending.namespace_budgets_usd_per_month,
             look_again=lambda key: self._queue.add(key, Cause.SPENDING),
             tell=self._tell_spending,
+            measured=None if settings.prometheus.url is None else self._measured_rates,
         )
         self._signals: PrometheusSource | None = None
         self._autoscaler: FleetAutoscaler | None = None
@@ -136,7 +140,7 @@ class Leader:
             clock=clock,
             now=utc_now,
             has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
-            standing=self._accountant.standing,
+            money=self._accountant,
             views=None if self._autoscaler is None else self._autoscaler.view,
         )
 
@@ -349,6 +353,15 @@ class Leader:
         if entry is None:
             return True
         return bool(entry.thing["status"].get("observedGeneration") == entry.thing["metadata"].get("generation"))
+
+    def _measured_rates(self, at: datetime) -> dict[str, float]:
+        """Requests per second of every workload that was measured lately."""
+        observed = {} if self._autoscaler is None else self._autoscaler.observed()
+        return {
+            f"{namespace}/{name}": each.requests_per_second
+            for (namespace, name), each in observed.items()
+            if each.requests_per_second is not None and at.timestamp() - each.at_seconds < MEASURED_SECONDS
+        }
 
     def _tell_spending(self, key: str, news: News) -> None:
         """An Event about a workload that is there, or about a namespace."""

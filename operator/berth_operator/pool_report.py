@@ -11,7 +11,7 @@ from berth_operator.report import as_json, count_of, word
 from berth_operator.supply.owned_price import OWNED
 from berth_scheduler.snapshot import Pool
 
-_UNPRICED = frozenset({Reason.NO_PRICE})
+_UNPRICED = frozenset({Reason.NO_PRICE, Reason.PRICE_DOUBTFUL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,9 @@ def _priced(pool: Pool) -> Finding:
     if pool.price is None:
         return Finding(ConditionType.PRICED, "False", Reason.NO_PRICE, "no price is known")
     price = f"${pool.price.usd_per_node_hour:,.4f} per node hour"
+    doubt = next((each.message for each in pool.remarks if each.reason == Reason.PRICE_DOUBTFUL), None)
+    if doubt is not None:
+        return Finding(ConditionType.PRICED, "True", Reason.PRICE_DOUBTFUL, f"{price}: {doubt}")
     if pool.price.source == f"GPUPool {pool.name}":
         return Finding(ConditionType.PRICED, "True", Reason.PRICE_STATED, f"{price}, as stated")
     if pool.price.source.startswith(OWNED):

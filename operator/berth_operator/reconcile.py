@@ -7,10 +7,10 @@ Service select a revision, and what it may leave out because the server already 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from berth_operator import kinds, observation, report
-from berth_operator.api.conditions import Reason, read_conditions
+from berth_operator.api.conditions import Finding, Reason, read_conditions
 from berth_operator.api.v1alpha1 import parse_workload
 from berth_operator.autoscaling.leavers import leaving_first
 from berth_operator.autoscaling.view import View
@@ -65,9 +65,19 @@ class _Attempt:
     error: BerthmasterError | None = None
 
 
+class Money(Protocol):
+    """What a status says of money."""
+
+    def standing(self, key: str) -> Standing | None: ...
+
+    def not_kept(self, key: str) -> str | None: ...
+
+    def unusual(self, key: str) -> Finding | None: ...
+
+
 class Reconciler:
-    """``newest`` is the newest plan; ``clock`` a steady clock in seconds, ``now`` the wall clock; ``standing`` what was
-    spent of a workload's budget; ``views`` tells what is measured of a workload, None where nothing measures."""
+    """``newest`` is the newest plan; ``clock`` a steady clock in seconds, ``now`` the wall clock; ``money`` tells what
+    was spent, None where nobody counts; ``views`` what is measured of a workload, None where nothing measures."""
 
     def __init__(
         self,
@@ -80,7 +90,7 @@ class Reconciler:
         clock: Callable[[], float],
         now: Callable[[], datetime],
         has_pod_monitor: Callable[[], bool] = lambda: False,
-        standing: Callable[[str], Standing | None] = lambda key: None,
+        money: Money | None = None,
         views: Callable[[str], View | None] | None = None,
     ) -> None:
         self._kube = kube
@@ -91,7 +101,7 @@ class Reconciler:
         self._clock = clock
         self._now = now
         self._has_pod_monitor = has_pod_monitor
-        self._standing = standing
+        self._money = money
         self._views = views
         self._memory: dict[str, _Memory] = {}
 
@@ -257,7 +267,14 @@ class Reconciler:
         if owner is None or owner.deleting or owner.uid != planned.workload.uid:
             return Outcome("gone", generation, made.writes)
         previous = owner.thing["status"]
-        progress = replace(made.progress, standing=self._standing(key))
+        progress = made.progress
+        if self._money is not None:
+            progress = replace(
+                progress,
+                standing=self._money.standing(key),
+                not_kept=self._money.not_kept(key),
+                unusual=self._money.unusual(key),
+            )
         status = report.workload_status(
             planned.workload,
             planned.decision,

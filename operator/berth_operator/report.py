@@ -82,6 +82,10 @@ class Progress:
     """Why pods of the wanted revision do not start."""
     standing: Standing | None = None
     """What was spent of the budget; None: not known."""
+    not_kept: str | None = None
+    """Why what is spent is not kept."""
+    unusual: Finding | None = None
+    """That it costs what is not usual."""
 
     def ready(self, name: str) -> int:
         return sum(each.ready for each in self.deployments if each.name == name)
@@ -107,7 +111,11 @@ def workload_status(
 ) -> dict[str, Any]:
     """The status of ``workload`` as JSON; equal to ``previous`` where nothing changed that is worth a write."""
     budget = _budget(workload, progress, previous)
-    findings = (*_findings(workload, decision, progress, following), _budget_ok(workload, decision, progress, budget))
+    findings = (
+        *_findings(workload, decision, progress, following),
+        _budget_ok(workload, decision, progress, budget),
+        *([] if progress.unusual is None else [progress.unusual]),
+    )
     conditions = merge(
         read_conditions(previous),
         with_summary(findings, _rollout(decision, progress)),
@@ -236,7 +244,7 @@ def _budget(workload: Workload, progress: Progress, previous: Mapping[str, Any])
 def _budget_ok(workload: Workload, decision: Decision, progress: Progress, said: BudgetStatus | None) -> Finding:
     planned = None if decision.cost is None else decision.cost.usd_per_month
     runs = any(each.replicas for each in progress.deployments)
-    return budget_finding(workload.budget_usd_per_month, said, planned, runs=runs)
+    return budget_finding(workload.budget_usd_per_month, said, planned, runs=runs, not_kept=progress.not_kept)
 
 
 _WAITING_FOR: Mapping[Phase, tuple[Reason, str]] = {

@@ -98,10 +98,13 @@ class Footprint(Record):
 
     joules_per_request: float
     """PUE included where it is known: see ``unknown``."""
+    kwh_per_month: float
+    """At the planned rate for ``policy.hoursPerMonth``, PUE included where it is known."""
     joules_per_million_tokens: float | None = None
     """Read and written together."""
     grams_co2e_per_thousand_requests: float | None = None
     grams_co2e_per_million_tokens: float | None = None
+    kg_co2e_per_month: float | None = None
     carbon_usd_per_hour: Decimal | None = None
     """All emissions of an hour at ``policy.carbonUSDPerTonne``: it is ranked by, and in no cost."""
     sites: tuple[str, ...] = ()
@@ -168,6 +171,18 @@ class Decision(Record):
     """Of the whole decision without times, observed values and what it is compared with."""
 
 
+class EnergyTotal(Record):
+    """Of a month at the planned rates: the sums of what the workloads' footprints say."""
+
+    kwh_per_month: float
+    kg_co2e_per_month: float | None = None
+    """Of those whose grid is known; None where that is none."""
+    energy_unknown: tuple[str, ...] = ()
+    """Placed workloads that are in neither sum."""
+    grid_unknown: tuple[str, ...] = ()
+    """Those that are in the energy and not in the emissions."""
+
+
 class Totals(Record):
     usd_per_hour: Decimal
     idle_usd_per_hour: Decimal
@@ -175,6 +190,8 @@ class Totals(Record):
     gpus_by_pool: dict[str, float]
     savings: tuple[SavingTotal, ...] = ()
     """Against each baseline, of the workloads that can be compared with it."""
+    energy: EnergyTotal | None = None
+    """Of what is placed; None where nothing is."""
     idle_usd_per_hour_by_pool: Annotated[dict[str, Decimal], Field(exclude=True)] = {}
     """What is idle, by pool where there is any: for whoever charges it to somebody; not part of the documented JSON."""
 

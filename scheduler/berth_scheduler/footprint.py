@@ -4,15 +4,15 @@ Energy is that of the GPUs as the performance model predicts it at the planned r
 of the site; CPUs, memory and fans of the node are not in it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from math import isnan
+from math import fsum, isnan
 
 from berth_cost.cases.case import Prediction
 from berth_cost.rounding import significant_number
 from berth_cost.spending.carbon import Site
-from berth_scheduler.decision import Footprint
-from berth_scheduler.snapshot import Berth, Workload
+from berth_scheduler.decision import Decision, EnergyTotal, Footprint
+from berth_scheduler.snapshot import Berth, Policy, Workload
 from berth_scheduler.supply import Supply
 
 JOULES_PER_KWH = 3.6e6
@@ -23,9 +23,12 @@ def footprint_of(
     berths: Sequence[Berth],
     prediction: Prediction | None,
     supply: Supply,
-    carbon_usd_per_tonne: Decimal | None = None,
+    *,
+    policy: Policy,
+    requests_per_second: float,
 ) -> Footprint | None:
-    """None where the prediction has no energy: the power limit of the GPU is not known, or there is no prediction."""
+    """At so many requests a second of all replicas together. None where the prediction has no energy: the power limit
+    of the GPU is not known, or there is no prediction."""
     joules = prediction.metrics.get("joulesPerRequest") if prediction else None
     if not isinstance(joules, float):
         return None
@@ -33,11 +36,13 @@ def footprint_of(
     shares = _shares(berths)
     homeless = [name for name in shares if sites[name] is None]
     tokens = _tokens(workload)
+    requests = requests_per_second * 3600 * float(policy.hours_per_month)
     if homeless:
         unknown = f"PUE and grid of pool {', '.join(homeless)} are not known: joules are those of the GPUs alone"
         return Footprint(
             joules_per_request=significant_number(joules),
             joules_per_million_tokens=significant_number(joules / tokens * 1e6) if tokens else None,
+            kwh_per_month=significant_number(joules / JOULES_PER_KWH * requests),
             unknown=unknown,
         )
     at_meter = joules * _mean({name: site.pue for name, site in sites.items() if site and name in shares}, shares)
@@ -49,7 +54,9 @@ def footprint_of(
         grams_co2e_per_million_tokens=significant_number(grams / tokens * 1e6)
         if grams is not None and tokens
         else None,
-        carbon_usd_per_hour=_priced(grams, workload, carbon_usd_per_tonne),
+        kwh_per_month=significant_number(at_meter / JOULES_PER_KWH * requests),
+        kg_co2e_per_month=None if grams is None else significant_number(grams / 1e3 * requests),
+        carbon_usd_per_hour=_priced(grams, workload, policy.carbon_usd_per_tonne),
         sites=tuple(_told(shares, sites, _site_text)),
         sources=tuple(_told(shares, sites, _source_text)),
         unknown=next((site.unknown for name in shares if (site := sites[name]) and site.unknown), None),
@@ -62,6 +69,21 @@ def _priced(grams: float | None, workload: Workload, usd_per_tonne: Decimal | No
         return None
     usd = grams * workload.traffic.requests_per_second * 3600 / 1e6 * float(usd_per_tonne)
     return Decimal(repr(significant_number(usd)))
+
+
+def energy_of(decisions: Iterable[Decision]) -> EnergyTotal | None:
+    """Of all that is placed; None where nothing is."""
+    placed = [one for one in decisions if one.placed]
+    known = [(one.workload, one.footprint) for one in placed if one.footprint is not None]
+    emitted = [found.kg_co2e_per_month for _, found in known if found.kg_co2e_per_month is not None]
+    if not placed:
+        return None
+    return EnergyTotal(
+        kwh_per_month=significant_number(fsum(found.kwh_per_month for _, found in known)),
+        kg_co2e_per_month=significant_number(fsum(emitted)) if emitted else None,
+        energy_unknown=tuple(one.workload for one in placed if one.footprint is None),
+        grid_unknown=tuple(key for key, found in known if found.kg_co2e_per_month is None),
+    )
 
 
 def grams_per_joule(site: Site | None) -> float:

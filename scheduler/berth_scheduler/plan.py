@@ -11,6 +11,7 @@ from berth_scheduler.capacity import Room
 from berth_scheduler.cost import totals_of, with_price_age
 from berth_scheduler.decision import Alternative, Decision, Plan, Verdict
 from berth_scheduler.fleet import FleetPlan, plan_fleet
+from berth_scheduler.footprint import energy_of
 from berth_scheduler.incumbent import hold_running
 from berth_scheduler.rejection import nearest_misses
 from berth_scheduler.rejection_words import rejections_of
@@ -55,7 +56,9 @@ def plan(snapshot: Snapshot) -> Plan:
     compared = tuple(
         _compared(decisions[workload.key], supply, snapshot, savings.get(workload.key, ())) for workload in workloads
     )
-    totals = totals_of(placed, supply, room).model_copy(update={"savings": totals_of_savings(compared)})
+    totals = totals_of(placed, supply, room).model_copy(
+        update={"savings": totals_of_savings(compared), "energy": energy_of(compared)}
+    )
     return Plan(time=snapshot.time, decisions=compared, totals=totals)
 
 

@@ -118,7 +118,12 @@ def placed(found: Survey, index: int, choice: Choice, evidence: Evidence) -> Dec
             availability_percent=choice.availability_percent,
             cost=cost,
             footprint=footprint_of(
-                workload, choice.berths, evidence.prediction, found.supply, found.policy.carbon_usd_per_tonne
+                workload,
+                choice.berths,
+                evidence.prediction,
+                found.supply,
+                policy=found.policy,
+                requests_per_second=load.requests_per_second,
             ),
             alternatives=evidence.alternatives,
             rejected=evidence.rejected,

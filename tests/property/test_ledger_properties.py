@@ -44,7 +44,7 @@ def test_every_hour_is_closed_once_and_months_add_up(looks: list[tuple[int, Rate
     account = ledger.accounts.get(KEY)
     if account is not None:
         of_month = sum(1 for hour in closed if f"{hour:%Y-%m}" == ledger.month)
-        recent = list(account.hours)[-of_month:] if of_month else []
+        recent = account.hours.last(of_month)
         assert float(account.month_usd) == pytest.approx(sum(float(hour.usd) for hour in recent), abs=1e-9)
 
 

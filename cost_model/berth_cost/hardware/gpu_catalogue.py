@@ -17,8 +17,9 @@ from berth_cost.document import (
     parse_yaml,
     read_built_in,
     read_entry,
-    read_sources,
+    read_section,
     recalled_fields,
+    refuse_derived,
     section,
     strings,
     validate,
@@ -281,17 +282,7 @@ _KEYS = ("sources", "gpus", "spellings", "exactSpellings", "ambiguousSpellings",
 
 def _read_gpus(document: Mapping[str, Any], file: str) -> dict[str, tuple[GPUSpecification, Mapping[str, Provenance]]]:
     """``gpus``: specifications by name, each fact with its provenance."""
-    sources = read_sources(document, file)
-    read = {}
-    flaws: list[Flaw] = []
-    for name, stated in section(document, "gpus", file).items():
-        try:
-            read[name] = _read_gpu(name, stated, sources, file)
-        except DocumentError as error:
-            flaws.extend(error.flaws)
-    if flaws:
-        raise DocumentError(flaws)
-    return read
+    return read_section(document, "gpus", file, _read_gpu)
 
 
 def _read_gpu(
@@ -299,9 +290,7 @@ def _read_gpu(
 ) -> tuple[GPUSpecification, Mapping[str, Provenance]]:
     key = f"gpus.{name}"
     entry = read_entry(stated, sources, file, key)
-    for given in ("name", "recalled"):
-        if given in entry.values:
-            raise DocumentError([Flaw(file, f"{key}.{given}", "is not stated: it follows from the rest of the entry")])
+    refuse_derived(entry.values, ("name", "recalled"), file, key)
     recalled = recalled_fields(entry, GPUSpecification)
     specification = validate(GPUSpecification, {**entry.values, "name": name, "recalled": recalled}, file, key)
     return specification, entry.provenance

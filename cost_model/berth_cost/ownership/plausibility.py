@@ -88,7 +88,8 @@ _UNUSUAL: dict[str, tuple[Callable[[Decimal], bool], str]] = {
     "usdPerYear": (lambda value: value < 10_000 or value > 1_000_000, "is no pay of a year: is it a month's?"),
     "maintenancePercentPerYear": (lambda value: value > 25, "is above 25 % of capex a year (1 to 5 % is usual)"),
     "supportPercent": (lambda value: value > 50, "is above half of the bill (5 % is usual)"),
-    "lifeMonths": (lambda value: value > 96, "is longer than anybody writes servers off over (36 to 72 months)"),
+    "lifeMonths": (lambda value: not 12 <= value <= 96, "is no life of servers (36 to 72 months): is it in years?"),
+    "residualPercent": (lambda value: value > 75, "is above what anybody pays for used ones (60 to 70 % after a year)"),
 }
 """By the last part of an input's name: when it is flagged, and what with."""
 
@@ -123,6 +124,9 @@ def _owned_flags(name: str, owned: Owned, scenario: Scenario) -> Iterator[Flag]:
         field = "capexUSD" if owned.capex_usd is not None else "perNode"
         message = f"comes to ${per_gpu:,.0f} a GPU: is it the price of all {gpus} GPUs, and not of one GPU or node?"
         yield Flag(input=f"{name}.{field}", message=message)
+    if owned.opex_usd_per_month is not None and owned.opex_usd_per_month > total(capex(owned, gpus)) / 5:
+        message = f"${owned.opex_usd_per_month:,.0f} a month is more than a fifth of the hardware: is it a year's?"
+        yield Flag(input=f"{name}.opexUSDPerMonth", message=message)
     if owned.power is not None:
         per_gpu_kw = owned.power.busy_kw / gpus
         if not Decimal("0.03") <= per_gpu_kw <= 3:
@@ -158,7 +162,7 @@ def _node_prices(scenario: Scenario, book: PriceBook) -> Iterator[Flag]:
     one GPU."""
     every = {option.name: _usd_per_gpu_hour(option, scenario) for option in scenario.options}
     rented = {option.name for option in scenario.options if not isinstance(option.block, Owned)}
-    dearest = _dearest_gpu_hour(book)
+    cheapest, dearest = _cheapest_and_dearest_gpu_hour(book)
     for option in scenario.options:
         block, price = option.block, every[option.name]
         # Beside other prices it is held against these; alone, against what the owned hardware costs.
@@ -168,6 +172,8 @@ def _node_prices(scenario: Scenario, book: PriceBook) -> Iterator[Flag]:
             continue
         if block.usd_per_gpu_hour is not None:
             message = _like_a_node(price, min(others, default=price), dearest)
+            if cheapest is not None and price < cheapest:
+                message = f"${price}/h for one GPU is below every GPU of the price book (from ${cheapest:.3g})"
             if message:
                 yield Flag(input=f"{option.name}.usdPerGPUHour", message=message)
         elif block.per_node is not None and block.price is None and block.per_node.gpus > 1:
@@ -206,15 +212,16 @@ def _usd_per_gpu_hour(option: Option, scenario: Scenario) -> Decimal:
 
 
 @lru_cache(maxsize=4)
-def _dearest_of(rows: tuple[tuple[Decimal, Fraction], ...]) -> Decimal | None:
-    return max((Decimal(price) / Decimal(count.numerator) * count.denominator for price, count in rows), default=None)
+def _extremes(rows: tuple[tuple[Decimal, Fraction], ...]) -> tuple[Decimal | None, Decimal | None]:
+    each = [Decimal(price) / Decimal(count.numerator) * count.denominator for price, count in rows]
+    return min(each, default=None), max(each, default=None)
 
 
-def _dearest_gpu_hour(book: PriceBook) -> Decimal | None:
+def _cheapest_and_dearest_gpu_hour(book: PriceBook) -> tuple[Decimal | None, Decimal | None]:
     """Of all GPUs of the book, whole ones or more a node."""
     rows = []
     for key, price in book.prices.items():
         shape = book.instances.get((key.cloud, key.instance_type))
         if shape is not None:
             rows.append((price.usd_per_node_hour, shape.gpu_count))
-    return _dearest_of(tuple(rows))
+    return _extremes(tuple(rows))

@@ -109,6 +109,9 @@ def _aged(option: Option, price: Price, asked: ListPrice, freshness: Freshness, 
             f"the newest price known is of {price.date}, older than {freshness.refused_after_days} days: state"
             " usdPerGPUHour or perNode, or add a newer one to the price book"
         )
+    if age.to_come:
+        message = f"${price.usd_per_node_hour}/h is dated {price.date}, in the future: correct the date"
+        result.old.append((f"{option.name}.price", message))
     if age.old:
         usd, factor = float(price.usd_per_node_hour), age.factor(spot=asked.capacity_type == "Spot")
         message = (

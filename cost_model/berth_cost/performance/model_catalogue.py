@@ -9,17 +9,15 @@ from pydantic import Field
 
 from berth_cost.cases.case import Dense, Experts, LatentAttention, Model, Transformer
 from berth_cost.document import (
-    DocumentError,
-    Flaw,
     Provenance,
     Source,
     known_keys_only,
     parse_yaml,
     read_built_in,
     read_entry,
-    read_sources,
+    read_section,
     recalled_fields,
-    section,
+    refuse_derived,
     validate,
 )
 from berth_cost.record import Record, json_name
@@ -126,17 +124,11 @@ class ModelCatalogue:
         Raises :class:`DocumentError`, naming ``file``, key and field of everything wrong.
         """
         known_keys_only(user_document, ("sources", "models"), file)
-        sources = read_sources(user_document, file)
-        presets, provenances = dict(self.presets), dict(self.provenances)
-        flaws: list[Flaw] = []
-        for name, stated in section(user_document, "models", file).items():
-            try:
-                presets[name], provenances[name] = _read_preset(name, stated, sources, file)
-            except DocumentError as error:
-                flaws.extend(error.flaws)
-        if flaws:
-            raise DocumentError(flaws)
-        return ModelCatalogue(presets, provenances)
+        read = read_section(user_document, "models", file, _read_preset)
+        return ModelCatalogue(
+            {**self.presets} | {name: preset for name, (preset, _) in read.items()},
+            {**self.provenances} | {name: provenance for name, (_, provenance) in read.items()},
+        )
 
 
 def _read_preset(
@@ -145,9 +137,7 @@ def _read_preset(
     key = f"models.{name}"
     entry = read_entry(stated, sources, file, key)
     values = dict(entry.values)
-    for given in ("name", "model", "recalled"):
-        if given in values:
-            raise DocumentError([Flaw(file, f"{key}.{given}", "is not stated: it follows from the rest of the entry")])
+    refuse_derived(values, ("name", "model", "recalled"), file, key)
     architecture: dict[str, Any] = {part: values.pop(part) for part in ("transformer", "dense") if part in values}
     model = validate(Model, architecture | {"name": name}, file, key)
     recalled = recalled_fields(entry, ModelPreset, Transformer, Dense, Experts, LatentAttention)

@@ -25,19 +25,23 @@ LIST_FACTOR, SPOT_FACTOR = 1.07, 1.15
 
 @dataclass(frozen=True, slots=True)
 class PriceAge:
-    """``steps``: begun quarters of its age where the price is old, 0 where it is not. ``refused``: too old to use."""
+    """``steps``: begun quarters of its age where the price is old, 0 where it is not. ``refused``: too old to use.
+
+    ``to_come``: it is dated after tomorrow, whatever the time zone, so that it would never grow old.
+    """
 
     old: bool
     refused: bool
     steps: int
+    to_come: bool = False
 
     @classmethod
     def of(cls, price: Price, today: date, old_after_days: int, refused_after_days: int | None) -> "PriceAge":
-        """A price of the future, or one that a pool itself states, is not old."""
+        """A price that a pool itself states is not old, nor is one of the future."""
         days = 0 if price.stated else (today - price.date).days
         old = days > old_after_days
         refused = refused_after_days is not None and days > refused_after_days
-        return cls(old, refused, -(-days // DAYS_A_STEP) if old else 0)
+        return cls(old, refused, -(-days // DAYS_A_STEP) if old else 0, to_come=days < -1)
 
     def factor(self, *, spot: bool) -> float:
         """The price is between 1/factor and factor times what it was; 1 where it is not old."""

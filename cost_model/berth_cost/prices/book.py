@@ -32,7 +32,7 @@ from berth_cost.prices.rows import (
     Term,
     read_rows,
 )
-from berth_cost.prices.traps import Reference, shape_flaw, suspicion
+from berth_cost.prices.traps import KnownNames, Reference, shape_flaw, suspicion
 from berth_cost.record import Record
 from berth_cost.spelling import nearest
 
@@ -185,6 +185,7 @@ class PriceBook:
         """On demand first: it is what spot and commitments are judged by."""
         prices, flagged, origins = {**self.prices}, {**self.flagged}, {**self.origins}
         accepted = {PriceKey.of(row): row.accept for row in rows}
+        names = KnownNames.of(self.prices)
         origin = {
             key: Origin(file, lines.line_of(f"prices[{index}]"), self.prices.get(key))
             for index, key in enumerate(stated)
@@ -192,7 +193,7 @@ class PriceBook:
         for key in sorted(stated, key=lambda one: one.bought != "OnDemand"):
             price, shape = stated[key], self.instances.get((key.cloud, key.instance_type))
             on_demand = _on_demand(key, prices)
-            found = suspicion(key, price.usd_per_node_hour, shape, on_demand, self.reference)
+            found = names.misspelt(key) or suspicion(key, price.usd_per_node_hour, shape, on_demand, self.reference)
             prices.pop(key, None)
             flagged.pop(key, None)
             if found is not None and found.flag not in accepted[key]:

@@ -38,6 +38,8 @@ class Offer(Record):
     age_days: int
     old: bool
     """Older than the first limit: the price may have moved."""
+    to_come: bool = False
+    """Its date is after tomorrow, which no price's is: it is used, and never grows old."""
     usd_per_hour_low: Decimal | None = None
     usd_per_hour_high: Decimal | None = None
     file: str | None = None
@@ -143,6 +145,7 @@ def _offer(key: PriceKey, price: Price, shape: InstanceShape | None, origin: Ori
         date=price.date,
         age_days=(limits.today - price.date).days,
         old=age.old,
+        to_come=age.to_come,
         usd_per_hour_low=rounded_usd(Fraction(usd) / factor) if age.old else None,
         usd_per_hour_high=rounded_usd(Fraction(usd) * factor) if age.old else None,
         file=origin.file if origin else None,

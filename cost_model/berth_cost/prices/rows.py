@@ -58,6 +58,8 @@ class PriceFlag(StrEnum):
     PRICED_WITHOUT_GPU = "PricedWithoutGPU"
     """A calculator that lists the machine in a region without such GPUs prices its processors only."""
     FAR_FROM_OTHERS = "FarFromOthers"
+    MISSPELT = "Misspelt"
+    """Of a provider, region or type that nobody else names, and whose letters are nearly those of one that is known."""
     GPU_COUNT = "GPUCount"
     """Another number of GPUs than the built-in book knows, or one that nobody sells: ND96isr_H100_v5 with 12."""
     GPU_NAME = "GPU"
@@ -347,14 +349,26 @@ def _from_table(head: list[str], body: list[list[str]], numbers: list[int], file
             if known != shape:
                 flaws.append(Flaw(file, "", f"describes {' '.join(of)} otherwise than an earlier line", number))
         missing = [name for name in ("source", "date") if name not in row]
+        if "date" in row and not _is_day(row["date"]):
+            flaws.append(Flaw(file, "date", f"is {row['date']!r}: state a day such as 2026-11-02", number))
+            continue
         flaws += [Flaw(file, name, "is empty: every price has a source and a date", number) for name in missing]
         if not missing:
             sources.setdefault(row["source"], {"title": row["source"], "date": row["date"]})
         accepted = {"accept": row["accept"].split()} if "accept" in row else {}
         prices.append({name: cell for name, cell in row.items() if name in _PRICE_COLUMNS} | accepted)
+    if not body:
+        flaws.append(Flaw(file, "", "has a head and no price: remove the file, or add lines", 1))
     if flaws:
         raise DocumentError(flaws)
     return {"sources": sources, "instances": list(instances.values()), "prices": prices}, Lines(lines)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text) is not None and len(text) == 10
+    except ValueError:
+        return False
 
 
 def _shape(row: Mapping[str, str]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ the same GPU at other providers. A price that fails is *flagged*: listed with th
 accepts the flag. The rules were drawn from defects of published feeds, read in 2026; each names its example.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -13,6 +13,7 @@ from statistics import median
 
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue
 from berth_cost.prices.rows import InstanceShape, PriceFlag, PriceKey
+from berth_cost.spelling import slip_of
 
 LARGE_CLOUDS = ("aws", "azure", "gcp")
 """Their prices are several times those of everybody else (of an H100 in 2026: $6.98–23.3 against $1.49–4.76), so
@@ -191,6 +192,54 @@ def _against_gpu(key: PriceKey, usd: Fraction, shape: InstanceShape | None, refe
     return Suspicion(
         PriceFlag.PRICED_WITHOUT_GPU, f"{_usd(each)} a GPU, and {listed}: is it the machine without its GPU?"
     )
+
+
+@dataclass(frozen=True)
+class KnownNames:
+    """Providers, and by provider its regions and types, of a book."""
+
+    regions: Mapping[str, frozenset[str]]
+    types: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, keys: Iterable[PriceKey]) -> "KnownNames":
+        regions: dict[str, set[str]] = {}
+        types: dict[str, set[str]] = {}
+        for key in keys:
+            regions.setdefault(key.cloud, set()).add(key.region)
+            types.setdefault(key.cloud, set()).add(key.instance_type)
+        return cls(
+            {cloud: frozenset(names) for cloud, names in regions.items()},
+            {cloud: frozenset(names) for cloud, names in types.items()},
+        )
+
+    def misspelt(self, key: PriceKey) -> Suspicion | None:
+        meant = slip_of(key.cloud, self.regions)
+        if meant is None and key.cloud in self.regions:
+            meant = slip_of(key.region, self.regions[key.cloud])
+            meant = meant or slip_of(key.instance_type, self.types[key.cloud], letters=False)
+        if meant is None:
+            return None
+        return Suspicion(PriceFlag.MISSPELT, f"nobody else names {key}: is {meant} meant?")
+
+
+def unlike_others(usd_per_node_hour: Decimal, gpu: str, gpus: int, reference: Reference) -> str | None:
+    """Why somebody's own price of a node looks wrong beside what such GPUs cost on every list; None where it does not.
+
+    A negotiated price or one of spot may be far below a list, so only what nobody gives away is told.
+    """
+    listed = [found for large in (True, False) if (found := reference.by_gpu.get((large, gpu))) is not None]
+    if not listed:
+        return None
+    cheapest, dearest = min(low for low, _ in listed), max(high for _, high in listed)
+    usd = Fraction(usd_per_node_hour)
+    each = usd / gpus
+    told = f"{_usd(each)} an hour for one {gpu}, and such GPUs are listed at {_usd(cheapest)} to {_usd(dearest)}"
+    if each > dearest * MOST_OF_SAME_GPU:
+        return f"{told}: is it of more GPUs, or of another time than an hour?"
+    if each < cheapest * LEAST_COMMITTED:
+        return f"{told}: is it of one GPU?" if gpus > 1 and cheapest * LEAST_COMMITTED <= usd <= dearest else told
+    return None
 
 
 def shape_flaw(shape: InstanceShape, known: InstanceShape | None) -> tuple[str, str] | None:

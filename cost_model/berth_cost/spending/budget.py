@@ -6,14 +6,14 @@ is spend over a window against the budget's even spend, alarmed only where a lon
 is over is not alarmed and what has just begun is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
-from berth_cost.rounding import significant
-from berth_cost.spending.demand_forecast import forecast
+from berth_cost.rounding import significant_number
+from berth_cost.spending.demand_forecast import Floats, forecast_all
 
 HOURS_PER_MONTH = Decimal(730)
 HOURS_PER_DAY = 24
@@ -37,11 +37,13 @@ BURN_RULES: tuple[BurnRule, ...] = (
 )
 """A day at three times the even spend takes a tenth of the month's money; three days at half as much again 15 %."""
 THRESHOLDS_PERCENT = (50, 80, 100)
+_AT_ONCE = 500
+"""Workloads forecast together: more would only take more memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetState:
-    """``forecast_usd``: at the end of the month. ``exhausted_in_hours``: None where the budget lasts the month.
+    """``forecast_usd``: at the end of the month.
 
     ``crossed_percent``: the thresholds that spend has crossed; ``forecast_crossed_percent``: those that the forecast
     crosses; ``burning``: the rules whose two windows both burn too fast, the ones that page first.
@@ -49,7 +51,6 @@ class BudgetState:
 
     spent_usd: Decimal
     forecast_usd: Decimal
-    exhausted_in_hours: int | None
     crossed_percent: tuple[int, ...]
     forecast_crossed_percent: tuple[int, ...]
     burning: tuple[BurnRule, ...]
@@ -62,7 +63,7 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What is known of the spend of one month. ``spent_usd``: so far; ``expected_usd``: of each hour that is left.
+    """What is known of the spend of one month. ``spent_usd``: so far; ``expected_usd``: in the hours left.
 
     ``recent_usd``: of each of the last hours, newest last, those of the month before too: what burns does not ask for
     the day of the month.
@@ -70,12 +71,12 @@ class Spend:
 
     spent_usd: Decimal
     recent_usd: tuple[Decimal, ...] = ()
-    expected_usd: tuple[Decimal, ...] = ()
+    expected_usd: Decimal = Decimal(0)
 
     @property
     def forecast_usd(self) -> Decimal:
         """At the end of the month."""
-        return self.spent_usd + sum(self.expected_usd, Decimal(0))
+        return self.spent_usd + self.expected_usd
 
     def burn_rate(self, hours: int, budget_usd: Decimal) -> Decimal | None:
         """Times the even spend of a budget over the last ``hours``; None where less is known."""
@@ -85,34 +86,48 @@ class Spend:
         return sum(self.recent_usd[-hours:], Decimal(0)) / hours / even
 
 
-def expected_spend(recent_usd: Sequence[Decimal], hours: int, usd_per_hour: Decimal) -> tuple[Decimal, ...]:
-    """The spend of each of the next ``hours``: the mean of the last day again and of the usual course of a day.
+def expected_spend(
+    recent_usd: Sequence[Sequence[float]], hours: int, usd_per_hour: Sequence[float]
+) -> tuple[Decimal, ...]:
+    """The spend of the next ``hours`` together, of each of several workloads by its last hours, newest last.
 
-    The last day knows of what was changed since yesterday, the usual course of what was odd about yesterday; their mean
-    missed by less than either on the traces of ``benchmarks/cost/month_end.py`` (Bates and Granger, The Combination of
-    Forecasts, 1969, on why). With less than two days of history it is ``usd_per_hour``, what runs now.
+    It is the mean of the last day again and of the usual course of a day. The last day knows of what was changed since
+    yesterday, the usual course of what was odd about yesterday; their mean missed by less than either on the traces of
+    ``benchmarks/cost/month_end.py`` (Bates and Granger, The Combination of Forecasts, 1969, on why). With less than two
+    days of history it is ``usd_per_hour``, what runs now.
     """
-    if len(recent_usd) < 2 * HOURS_PER_DAY:
-        return (usd_per_hour,) * hours
-    known = np.array([float(usd) for usd in recent_usd])
+    expected = [usd * hours for usd in usd_per_hour]
     # Whole days that end now, so that the first hour ahead is the first place of the course.
-    whole = known[len(known) % HOURS_PER_DAY :]
-    usual = forecast(whole, HOURS_PER_DAY, hours, level_half_life=LEVEL_HALF_LIFE_HOURS).mean
-    ahead = significant((np.resize(whole[-HOURS_PER_DAY:], hours) + usual) / 2)
-    return tuple(Decimal(repr(usd)) for usd in ahead.tolist())
+    whole = [len(hourly) // HOURS_PER_DAY * HOURS_PER_DAY for hourly in recent_usd]
+    for length in sorted(set(whole)):
+        if length < 2 * HOURS_PER_DAY:
+            continue
+        alike = [place for place, each in enumerate(whole) if each == length]
+        for start in range(0, len(alike), _AT_ONCE):
+            places = alike[start : start + _AT_ONCE]
+            known = np.array([recent_usd[place][-length:] for place in places], dtype=np.float64)
+            for place, usd in zip(places, _course_total(known, hours).tolist(), strict=True):
+                expected[place] = usd
+    return tuple(Decimal(repr(significant_number(usd))) for usd in expected)
+
+
+def _course_total(known: Floats, hours: int) -> Floats:
+    """Of whole days of hours, shape (workloads, hours)."""
+    usual, _ = forecast_all(known, HOURS_PER_DAY, hours, LEVEL_HALF_LIFE_HOURS)
+    again = known[:, np.arange(hours) % HOURS_PER_DAY - HOURS_PER_DAY]
+    return np.asarray((usual.sum(axis=1) + again.sum(axis=1)) / 2)
 
 
 def budget_state(spend: Spend, budget_usd: Decimal) -> BudgetState:
     """The state of a monthly budget. Raises ValueError for a budget that is not above zero or spend below it."""
     if budget_usd <= 0:
         raise ValueError(f"a budget must be above 0 USD, not {budget_usd}")
-    if any(not usd.is_finite() or usd < 0 for usd in (spend.spent_usd, *spend.recent_usd, *spend.expected_usd)):
+    if any(not usd.is_finite() or usd < 0 for usd in (spend.spent_usd, *spend.recent_usd, spend.expected_usd)):
         raise ValueError("spend must be finite and not negative: a credit is no spend")
     spent, forecast_usd = spend.spent_usd, spend.forecast_usd
     return BudgetState(
         spent_usd=spent,
         forecast_usd=forecast_usd,
-        exhausted_in_hours=_exhausted_in(spent, spend.expected_usd, budget_usd),
         crossed_percent=_crossed(spent, budget_usd),
         forecast_crossed_percent=_crossed(forecast_usd, budget_usd),
         burning=tuple(rule for rule in BURN_RULES if _burns(rule, spend, budget_usd)),
@@ -121,36 +136,13 @@ def budget_state(spend: Spend, budget_usd: Decimal) -> BudgetState:
 
 def total(spends: Sequence[Spend]) -> Spend:
     """Of several workloads that are looked at in the same hour; one that is younger spent nothing before."""
-    recent = max((len(one.recent_usd) for one in spends), default=0)
-    ahead = max((len(one.expected_usd) for one in spends), default=0)
-    newest_first = [tuple(reversed(one.recent_usd)) for one in spends]
-    return Spend(
-        sum((one.spent_usd for one in spends), Decimal(0)),
-        tuple(reversed(_sums(newest_first, recent))),
-        _sums([one.expected_usd for one in spends], ahead),
-    )
-
-
-def total_by_namespace(spends: Mapping[str, Spend]) -> dict[str, Spend]:
-    """Of namespaces, from that of workloads (``namespace/name``)."""
-    members: dict[str, list[Spend]] = {}
-    for key in sorted(spends):
-        members.setdefault(key.partition("/")[0], []).append(spends[key])
-    return {namespace: total(mine) for namespace, mine in members.items()}
-
-
-def _sums(rows: Sequence[Sequence[Decimal]], length: int) -> tuple[Decimal, ...]:
-    """Place by place; a row that is too short has nothing there."""
-    return tuple(sum((row[place] for row in rows if place < len(row)), Decimal(0)) for place in range(length))
-
-
-def _exhausted_in(spent: Decimal, expected_usd: Sequence[Decimal], budget_usd: Decimal) -> int | None:
-    left = budget_usd - spent
-    for hour, usd in enumerate(expected_usd):
-        if left <= 0:
-            return hour
-        left -= usd
-    return len(expected_usd) if left < 0 else None
+    length = max((len(one.recent_usd) for one in spends), default=0)
+    recent = [Decimal(0)] * length
+    for one in spends:
+        for place, usd in enumerate(one.recent_usd, start=length - len(one.recent_usd)):
+            recent[place] += usd
+    spent = sum((one.spent_usd for one in spends), Decimal(0))
+    return Spend(spent, tuple(recent), sum((one.expected_usd for one in spends), Decimal(0)))
 
 
 def _crossed(usd: Decimal, budget_usd: Decimal) -> tuple[int, ...]:

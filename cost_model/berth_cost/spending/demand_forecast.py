@@ -41,32 +41,39 @@ def forecast(history: Floats, season: int, steps: int, level_half_life: float | 
     ``level_half_life`` in steps; None: one season. Raises ValueError with less than two seasons of history, or where a
     value is negative or not finite.
     """
+    means, errors = forecast_all(np.asarray(history, dtype=np.float64)[None, :], season, steps, level_half_life)
+    known = errors[0][np.isfinite(errors[0])]
+    return Forecast(means[0], known if len(known) else np.zeros(1))
+
+
+def forecast_all(
+    history: Floats, season: int, steps: int, level_half_life: float | None = None
+) -> tuple[Floats, Floats]:
+    """The same for many series of one length, shape (series, steps of history): what is expected of the next steps,
+    shape (series, steps), and what the rule missed by in the history, NaN where there was nothing to compare."""
     known = np.asarray(history, dtype=np.float64)
-    if len(known) < 2 * season:
-        raise ValueError(f"{len(known)} steps of history are less than two seasons of {season}")
+    count, length = known.shape
+    if length < 2 * season:
+        raise ValueError(f"{length} steps of history are less than two seasons of {season}")
     if not np.isfinite(known).all() or (known < 0).any():
         raise ValueError("demand must be finite and not negative")
     weight = 1 - 0.5 ** (1 / (level_half_life or season))
-    errors: list[float] = []
-    level = 0.0
-    for start in range(season, len(known) - season + 1, season):
-        course = _course(known[:start], season)
-        for place, actual in enumerate(known[start : start + season]):
-            if actual > 0 and course[place] > 0:
-                missed = float(np.log(actual / course[place])) - level
-                errors.append(missed)
-                level += weight * missed
-    course = _course(known, season)
-    ahead = (
-        course[np.arange(steps) % season]
-        if len(known) % season == 0
-        else np.roll(course, -(len(known) % season))[np.arange(steps) % season]
-    )
-    return Forecast(np.asarray(ahead * np.exp(level), dtype=np.float64), np.array(errors or [0.0]))
+    errors = np.full((count, length), np.nan)
+    level = np.zeros(count)
+    for start in range(season, length - season + 1, season):
+        course = _course(known[:, :start], season)
+        for place in range(season):
+            actual, usual = known[:, start + place], course[:, place]
+            compared = (actual > 0) & (usual > 0)
+            missed = np.log(np.divide(actual, usual, out=np.ones(count), where=compared)) - level
+            errors[:, start + place] = np.where(compared, missed, np.nan)
+            level += np.where(compared, weight * missed, 0.0)
+    places = (np.arange(steps) + length % season) % season
+    return np.asarray(_course(known, season)[:, places] * np.exp(level)[:, None]), errors
 
 
 def _course(known: Floats, season: int) -> Floats:
     """Median of the whole seasons, counted from the first step, smoothed over three neighbouring steps."""
-    whole = known[: len(known) // season * season].reshape(-1, season)
-    median = np.median(whole, axis=0)
-    return np.asarray((np.roll(median, 1) + median + np.roll(median, -1)) / 3, dtype=np.float64)
+    whole = known[:, : known.shape[1] // season * season].reshape(len(known), -1, season)
+    median = np.median(whole, axis=1)
+    return np.asarray((np.roll(median, 1, axis=1) + median + np.roll(median, -1, axis=1)) / 3, dtype=np.float64)

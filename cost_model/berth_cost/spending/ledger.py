@@ -2,20 +2,18 @@
 
 Between two looks a workload is charged the mean of what it cost an hour at the first and at the second (the trapezoid
 rule), so that a gap in which nobody looked is charged by what ran before and after it. Hours and months are UTC.
-An hour that is over is closed: rounded, added to its month, and remembered for :data:`MOST_HOURS`, which is what
+An hour that is over is closed: rounded, added to its month, and remembered for two weeks, which is what
 forecasts, burn rates and anomalies look back on.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from berth_cost.rounding import significant_number
+from berth_cost.spending.hour_history import Hour, HourHistory, Used
 
-MOST_HOURS = 14 * 24
-"""Two weeks: what a weekly course of spend is read from."""
 MOST_GAP = timedelta(days=7)
 """A longer time in which nobody looked is not charged: nothing is known of it."""
 HOUR = timedelta(hours=1)
@@ -43,33 +41,12 @@ class Rates:
         return sum(charge.gpus * charge.usd_per_gpu_hour for charge in self.charges)
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """Of one kind in one hour, each in six significant digits."""
-
-    kind: str
-    gpu_hours: float
-    usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Hour:
-    """One closed hour of one workload."""
-
-    used: tuple[Used, ...] = ()
-    requests: float | None = None
-
-    @property
-    def usd(self) -> Decimal:
-        return sum((one.usd for one in self.used), Decimal(0))
-
-
 @dataclass(slots=True)
 class Account:
     """Of one workload. ``month_usd``: of the closed hours of the month that the ledger's time is in."""
 
     month_usd: Decimal = Decimal(0)
-    hours: deque[Hour] = field(default_factory=lambda: deque(maxlen=MOST_HOURS))
+    hours: HourHistory = field(default_factory=HourHistory)
     rates: Rates = Rates()
     told: frozenset[str] = frozenset()
     """Alarms of the budget that were raised in this month."""
@@ -195,15 +172,3 @@ def _pieces(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime
         cut = min(_hour_of(start) + HOUR, end)
         yield start, cut
         start = cut
-
-
-def run_lengths(hours: Iterable[Hour]) -> Iterator[tuple[int, Hour]]:
-    """Equal neighbours as one, with their number: a fleet that does not move needs one line for a week."""
-    count, last = 0, None
-    for hour in hours:
-        if last is not None and hour != last:
-            yield count, last
-            count = 0
-        count, last = count + 1, hour
-    if last is not None:
-        yield count, last

@@ -46,6 +46,8 @@ class ConditionType(StrEnum):
     """Present only while True: a person is needed."""
     MISPREDICTED = "Mispredicted"
     """Present only while True: what replicas carry lies outside the band of the prediction."""
+    COST_UNUSUAL = "CostUnusual"
+    """Present only while True: what runs costs what is not usual; the reason says what moved."""
 
 
 WORKLOAD_CONDITIONS = (
@@ -60,7 +62,9 @@ WORKLOAD_CONDITIONS = (
 """Of every InferenceWorkload from the first visit on, Unknown until known."""
 POOL_CONDITIONS = (ConditionType.PRICED, ConditionType.MATCHED)
 """Of every GPUPool from the first visit on, Unknown until known."""
-WHILE_TRUE = frozenset({ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.MISPREDICTED})
+WHILE_TRUE = frozenset(
+    {ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.MISPREDICTED, ConditionType.COST_UNUSUAL}
+)
 
 
 class Reason(StrEnum):
@@ -173,11 +177,24 @@ class Reason(StrEnum):
     NO_BUDGET = "NoBudget"
     """The spec has no budget."""
 
+    NOT_KEPT = "NotKept"
+    """What is spent cannot be written down, so a restart would forget it; the message has the API server's answer."""
+
+    # CostUnusual
+    PRICE_MOVED = "PriceMoved"
+    """What a GPU of a pool costs is off its median of the last day."""
+    USE_MOVED = "UseMoved"
+    """More or fewer GPUs run than is usual for the traffic and the time of day."""
+    MIX_MOVED = "MixMoved"
+    """The average GPU costs what is not usual: the same is bought another way."""
+
     # Priced
     PRICE_STATED = "PriceStated"
     """spec.price.usdPerNodeHour, or what spec.price.owned comes to."""
     PRICE_FOUND = "PriceFound"
     """Found in the price book."""
+    PRICE_DOUBTFUL = "PriceDoubtful"
+    """A price is used that looks wrong; the message says why."""
     NO_PRICE = "NoPrice"
     """The price book has no price of this; the message says what it has. The pool is not planned with."""
 

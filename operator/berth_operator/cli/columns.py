@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from berth_scheduler.decision import Decision
+from berth_scheduler.decision import Decision, EnergyTotal
 from berth_scheduler.savings.saving import Baseline
 from berth_scheduler.savings.words import saving_of
 from berth_scheduler.snapshot import Berth, CapacityType, Workload
@@ -65,6 +65,22 @@ def utilisation(decision: Decision) -> str:
 
 def hourly(usd_per_hour: Decimal | None) -> str:
     return NOTHING if usd_per_hour is None else f"{dollars(usd_per_hour)}/h"
+
+
+def difference(before: Decimal | None, after: Decimal | None) -> str:
+    """``−$2.53/h``; nothing where nothing changed."""
+    usd = (after or Decimal(0)) - (before or Decimal(0))
+    return f"{'−' if usd < 0 else '+'}{dollars(abs(usd))}/h" if usd else ""
+
+
+def energy(total: EnergyTotal) -> str:
+    """``1,240 kWh a month (412 kg CO2e)``"""
+    emitted = "" if total.kg_co2e_per_month is None else f" ({_amount(total.kg_co2e_per_month)} kg CO2e)"
+    return f"{_amount(total.kwh_per_month)} kWh a month{emitted}"
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else number(value)
 
 
 def cost(decision: Decision) -> Decimal | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from berth_cost.record import Record
-from berth_scheduler.decision import Decision, Plan
+from berth_scheduler.decision import Decision, EnergyTotal, Plan
 from berth_scheduler.snapshot import Berth, Pool, Running, RunningBerth, Snapshot, Workload
 
 EARLIER = "earlier"
@@ -53,6 +53,13 @@ class PlanComparison(Record):
     before_usd_per_hour: Decimal
     after_usd_per_hour: Decimal
     percent: float | None = None
+    usd_per_hour_change: Decimal
+    """Below zero where the change saves."""
+    before_usd_per_month: Decimal
+    after_usd_per_month: Decimal
+    usd_per_month_change: Decimal
+    before_energy: EnergyTotal | None = None
+    """Of the earlier plan, as ``plan.totals.energy`` is of the later one."""
     plan: Plan
     """The later plan, in full."""
 
@@ -107,11 +114,17 @@ def compare(earlier: Snapshot, earlier_plan: Plan, later: Snapshot, later_plan: 
     changes = tuple(_change(key, before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys()))
     was = sum((_usd(side) for side in before.values()), Decimal(0))
     becomes = sum((_usd(side) for side in after.values()), Decimal(0))
+    hours = later.policy.hours_per_month
     return PlanComparison(
         against=against,
         workloads=changes,
         before_usd_per_hour=was,
         after_usd_per_hour=becomes,
+        usd_per_hour_change=becomes - was,
+        before_usd_per_month=was * hours,
+        after_usd_per_month=becomes * hours,
+        usd_per_month_change=(becomes - was) * hours,
+        before_energy=earlier_plan.totals.energy,
         percent=float(round((becomes - was) / was * 100, 6)) if was else None,
         plan=later_plan,
     )

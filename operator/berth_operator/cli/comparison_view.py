@@ -9,13 +9,14 @@ from berth_operator.cli.comparison import Change, PlanComparison, Side, Workload
 from berth_operator.cli.output import Column, Page, cell
 from berth_operator.cli.plan_view import markdown_row
 from berth_scheduler.decision import Transition
-from berth_scheduler.wording import plural
+from berth_scheduler.wording import dollars, plural
 
 COLUMNS = (
     Column("WORKLOAD", least=20),
     Column("CHANGE", least=30),
     Column("NOW", right=True),
     Column("PLANNED", right=True),
+    Column("DIFFERENCE", right=True),
     Column("", right=True),
 )
 WORDS = {
@@ -42,11 +43,26 @@ def show_comparison(page: Page, comparison: PlanComparison) -> None:
     if changed:
         page.gap()
         page.table(COLUMNS, _rows(changed, comparison))
+    page.gap()
+    page.sentence(month_sentence(comparison), indent="  ", first="")
     told = _messages(comparison)
     if told:
         page.gap()
         for workload, message in told:
             page.sentence(f"{workload}: {message}", indent="  ", first="")
+
+
+def month_sentence(comparison: PlanComparison) -> str:
+    """``$26,995 → $25,148 a month: saves $1,847. The GPUs draw 5,120 kWh a month (1,912 kg CO2e), before …``"""
+    before, after = comparison.before_usd_per_month, comparison.after_usd_per_month
+    saved = comparison.usd_per_month_change
+    said = f"saves {dollars(-saved)}" if saved < 0 else f"costs {dollars(saved)} more"
+    parts = [f"{dollars(before)} → {dollars(after)} a month{f': {said}' if saved else ''}."]
+    now, then = comparison.plan.totals.energy, comparison.before_energy
+    if now is not None:
+        was = "" if then is None or then == now else f", before {columns.energy(then)}"
+        parts.append(f"The GPUs draw {columns.energy(now)}{was}.")
+    return " ".join(parts)
 
 
 def _rows(changed: list[WorkloadChange], comparison: PlanComparison) -> list[tuple[Text, ...]]:
@@ -62,9 +78,9 @@ def _usd(side: Side | None) -> Decimal | None:
     return side.usd_per_hour if side else None
 
 
-def _costs(before: Decimal | None, after: Decimal | None) -> tuple[str, str, str]:
+def _costs(before: Decimal | None, after: Decimal | None) -> tuple[str, str, str, str]:
     percent = columns.change(before, after) if before is not None and after is not None else ""
-    return columns.hourly(before), columns.hourly(after), percent
+    return columns.hourly(before), columns.hourly(after), columns.difference(before, after), percent
 
 
 def _what(change: WorkloadChange) -> str:
@@ -106,10 +122,14 @@ def comparison_markdown(comparison: PlanComparison) -> str:
     lines = [f"**{headline(comparison)}**"]
     changed = [one for one in comparison.workloads if one.change is not Change.UNCHANGED]
     if changed:
-        lines += ["", "| workload | change | now | planned | |", "|---|---|---:|---:|---:|"]
+        lines += ["", "| workload | change | now | planned | difference | |", "|---|---|---:|---:|---:|---:|"]
     for one in changed:
         costs = _costs(_usd(one.before), _usd(one.after))
         lines.append(markdown_row(one.workload, _what(one), *costs))
+    if changed:
+        costs = _costs(comparison.before_usd_per_hour, comparison.after_usd_per_hour)
+        lines.append(markdown_row("**total**", "", *costs))
+    lines += ["", month_sentence(comparison)]
     told = _messages(comparison)
     lines += ["", *(f"- **{workload}**: {message}" for workload, message in told)] if told else []
     return "\n".join(lines) + "\n"

@@ -8,7 +8,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from berth_cost.prices.age import PriceAge
 from berth_cost.prices.book import InstanceShape, Price, PriceBook, PriceMissing
+from berth_cost.prices.offers import AgeLimits
 from berth_cost.rounding import significant_number
 from berth_cost.spending.commitment import Market
 from berth_cost.spending.commitment_study import (
@@ -24,7 +26,7 @@ from berth_operator.cli import options
 from berth_operator.cli.cost_commit_view import commitment_markdown, show_commitment
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note, progress
-from berth_operator.cli.price_options import PriceFiles, load_catalogues
+from berth_operator.cli.price_options import PriceFiles, age_limits, load_catalogues
 from berth_operator.cli.simulation import read_demand, scalable_in
 from berth_operator.cli.sources import Sources, make_plan, see
 from berth_scheduler.simulation.demand_ticks import TICK_SECONDS, Capacity, Ticks, ticks_of
@@ -90,7 +92,7 @@ def cost_commit(
     beside the best commitment that hindsight has. Exits with 2 where the planner finds no place for the workload.
     """
     _check(term, spot_share_percent, season, replica_rate, gpus_per_replica)
-    _, catalogues = load_catalogues(settings, prices)
+    stated, catalogues = load_catalogues(settings, prices)
     shape, place = _node(node, catalogues.prices)
     demand = read_demand(trace)
     sources = Sources((*(files or ()), *(more or ())), settings=settings, at=at)
@@ -101,7 +103,9 @@ def cost_commit(
     gpus = shape.whole_gpus()
     if not isinstance(gpus, int) or sizing.gpus > gpus:
         raise InputError(f"--node {node}: {shape.instance_type} has {gpus} GPUs, and a replica needs {sizing.gpus:g}")
-    market, paid = _market(catalogues.prices, place, term, spot_share_percent / 100, sizing.gpus / gpus)
+    market, paid = _market(
+        catalogues.prices, place, (term, spot_share_percent / 100), sizing.gpus / gpus, age_limits(stated, at)
+    )
     ticks = _ticks(trace, demand, sizing)
     schedule = _schedule(ticks, season, trace)
     with progress("weighing commitments"):
@@ -158,9 +162,11 @@ def _node(stated: str, book: PriceBook) -> tuple[InstanceShape, tuple[str, str, 
 
 
 def _market(
-    book: PriceBook, place: tuple[str, str, str], term: str, spot_share: float, node_share: float
+    book: PriceBook, place: tuple[str, str, str], wish: tuple[str, float], node_share: float, limits: AgeLimits
 ) -> tuple[Market, tuple[CommitmentPrice, ...]]:
-    """Per replica, which has ``node_share`` of a node. Spot has its risk in its price."""
+    """Per replica, which has ``node_share`` of a node. ``wish``: the term, and the most that may be on spot, which has
+    its risk in its price."""
+    term, spot_share = wish
     wanted = ("OnDemand", term, *(["Spot"] if spot_share else []))
     usd: dict[str, float] = {}
     told = []
@@ -168,6 +174,7 @@ def _market(
         found = book.lookup(cloud=place[0], region=place[1], instance_type=place[2], term=bought)
         if not isinstance(found, Price):
             raise InputError(f"--node {'/'.join(place)}: {found.message}")
+        _check_age(found, "/".join(place), bought, limits)
         each = float(found.usd_per_node_hour) * node_share
         if bought == "Spot":
             each = effective_usd_per_hour(each, SPOT_INTERRUPTIONS_PER_HOUR, REPLACEMENT_SECONDS)
@@ -179,6 +186,21 @@ def _market(
             )
         )
     return Market(usd["OnDemand"], {term: usd[term]}, usd.get("Spot"), spot_share), tuple(told)
+
+
+def _check_age(price: Price, node: str, bought: str, limits: AgeLimits) -> None:
+    """Says that a price is old, or dated in the future. Raises :class:`InputError` for one that is too old to use."""
+    age = PriceAge.of(price, limits.today, limits.old_after, limits.refused_after)
+    told = f"the {bought} price of {node} is of {price.date}"
+    if age.refused:
+        raise InputError(
+            f"--node {node}: {told}, older than {limits.refused_after} days: give a newer one with --prices"
+        )
+    if age.to_come:
+        note(f"{told}, in the future: correct the date")
+    if age.old:
+        factor = age.factor(spot=bought == "Spot")
+        note(f"{told}: by now it may be {1 / factor:.3g} to {factor:.3g} times that")
 
 
 # --- what is needed ----------------------------------------------------------------------------------------------
@@ -200,6 +222,10 @@ def _sizing(sources: Sources, workload: str | None, rate: float | None, gpus: fl
     return Sizing(found.capacity, found.gpus_per_replica, reads_tokens=found.workload.traffic.output_tokens is not None)
 
 
+MOST_BETWEEN = 3
+"""Times the usual distance between two rows of a trace: what is further apart is said."""
+
+
 def _repeated(value: Floats, like: Floats | None) -> Floats:
     return value if like is None else np.full(len(like), float(value))
 
@@ -212,6 +238,10 @@ def _ticks(file: Path, demand: DemandTrace, sizing: Sizing) -> Ticks:
         ticks = ticks_of(demand, sizing.capacity)
     except TraceError as error:
         raise InputError(f"{file}: {error}") from error
+    between = np.diff(demand.seconds)
+    for place in np.flatnonzero(between > MOST_BETWEEN * np.median(between))[:5].tolist():
+        line, hours = int(demand.lines[place + 1]), between[place] / 3600
+        note(f"{file}: line {line}: no row for {hours:.3g} h before it: taken to run straight from row to row")
     if ticks.cut:
         note(f"{plural(len(ticks.cut), 'hole')} of the trace cut out: the course of its days is shifted by that")
     return ticks

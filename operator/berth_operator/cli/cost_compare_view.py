@@ -11,7 +11,7 @@ from berth_cost.ownership.sensitivity import InputSensitivity, Percentiles
 from berth_operator.cli.columns import NOTHING
 from berth_operator.cli.output import Column, Page, cell
 from berth_operator.cli.plan_view import markdown_row
-from berth_scheduler.wording import plural
+from berth_scheduler.wording import number, plural
 
 AGAINST_BASELINE = frozenset(COMPARED.values())
 MOST_COLUMNS, LONGEST_NAME = 5, 14
@@ -41,7 +41,7 @@ def headline(result: Comparison) -> str:
         less = f"{money(second - best.total_usd)} less than the next"
         return f"{best.name}, the baseline, is the cheapest of {len(result.options)} options: {over}, {less}."
     base = best.total_usd + best.saving_usd
-    share = f" ({best.saving_usd / base * 100:.2g} %)" if base else ""
+    share = f" ({number(float(best.saving_usd / base * 100), 2)} %)" if base else ""
     text = (
         f"{best.name} is the cheapest of {len(result.options)} options: {over}, {money(best.saving_usd)}{share} less"
         f" than {result.baseline}, the baseline."
@@ -321,7 +321,9 @@ def price(usd: Decimal | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.3g} %".replace("-", "−") if abs(value) < 1000 else f"{value:,.0f} %"
+    if value is None:
+        return NOTHING
+    return (f"{value:,.3g} %" if abs(value) < 999.5 else f"{value:,.0f} %").replace("-", "−")
 
 
 def _months(value: float | None) -> str:

@@ -83,6 +83,8 @@ def cost_export(
     )
     if split in SPLITS:
         charges = with_idle_shared(charges, SPLITS[split])
+    if not account.strip():
+        raise InputError("--account: must not be empty: every row of FOCUS names a billing account")
     rows = list(focus_rows(charges, periods, account))
     _check(rows)
     Output(Format.JSON, to).write(_as_csv(rows) if form == "csv" else _as_json(rows))

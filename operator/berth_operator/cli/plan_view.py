@@ -7,7 +7,7 @@ from rich.text import Text
 from berth_operator.api.conditions import Reason
 from berth_operator.cli import columns
 from berth_operator.cli.output import Column, Page, cell
-from berth_scheduler.decision import Cost, Plan, Transition
+from berth_scheduler.decision import Cost, EnergyTotal, Plan, Transition
 from berth_scheduler.savings.words import total_phrase
 from berth_scheduler.snapshot import Pool, Snapshot
 from berth_scheduler.wording import dollars, plural
@@ -45,6 +45,9 @@ def show_plan(page: Page, plan: Plan, snapshot: Snapshot, *, again: str) -> None
         page.gap()
         page.table(COLUMNS, _rows(plan, snapshot))
     _show_savings(page, plan)
+    if plan.totals.energy is not None:
+        page.gap()
+        page.sentence(energy_sentence(plan.totals.energy), indent="  ", first="")
     refused = [one for one in plan.decisions if not one.placed]
     if refused:
         page.gap()
@@ -89,6 +92,16 @@ def _show_savings(page: Page, plan: Plan) -> None:
         page.gap()
     for total in plan.totals.savings:
         page.sentence(total_phrase(total), indent="  ", first="")
+
+
+def energy_sentence(energy: EnergyTotal) -> str:
+    """What the GPUs draw and emit in a month, and whose part of it is not known."""
+    parts = [f"The GPUs draw {columns.energy(energy)} at the planned rates, by the predicted power, PUE and the grid"]
+    if energy.energy_unknown:
+        parts.append(f"without {', '.join(energy.energy_unknown)}, whose power is not known")
+    if energy.grid_unknown:
+        parts.append(f"emissions without {', '.join(energy.grid_unknown)}, whose grid is not known")
+    return f"{'; '.join(parts)}."
 
 
 def _show_old_prices(page: Page, plan: Plan) -> None:
@@ -146,6 +159,7 @@ def plan_markdown(plan: Plan, snapshot: Snapshot) -> str:
         )
         lines.append(markdown_row(one.workload, *shown))
     lines += ["", *(f"{total_phrase(total)}  " for total in plan.totals.savings)] if plan.totals.savings else []
+    lines += ["", energy_sentence(plan.totals.energy)] if plan.totals.energy is not None else []
     doubted = [one for one in plan.decisions if one.cost is not None and one.cost.price_note is not None]
     lines += ["", *(f"{one.workload}: {doubted_price(one.cost)}  " for one in doubted if one.cost)] if doubted else []
     return "\n".join(lines) + "\n"

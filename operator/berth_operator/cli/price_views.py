@@ -52,7 +52,7 @@ def _place(offer: Offer | PriceChange) -> str:
 
 
 def _as_of(offer: Offer) -> str:
-    return f"{offer.date}{' old' if offer.old else ''}"
+    return f"{offer.date}{' old' if offer.old else ' to come' if offer.to_come else ''}"
 
 
 def _cells(offer: Offer) -> tuple[str, ...]:
@@ -90,7 +90,9 @@ def list_headline(found: PriceList) -> str:
     regions = len({(offer.cloud, offer.region) for offer in found.offers})
     old = sum(offer.old for offer in found.offers)
     where = f"of {plural(clouds, 'cloud')} in {plural(regions, 'region')}"
-    return f"{plural(len(found.offers), 'price')} {where}{f', {old} of them old' if old else ''}. US dollars an hour."
+    to_come = sum(offer.to_come for offer in found.offers)
+    ages = f"{f', {old} of them old' if old else ''}{f', {to_come} dated in the future' if to_come else ''}"
+    return f"{plural(len(found.offers), 'price')} {where}{ages}. US dollars an hour."
 
 
 def show_list(page: Page, found: PriceList, limit: int, *, flagged_only: bool) -> None:
@@ -223,6 +225,8 @@ def _age(offer: Offer, *, refused: bool) -> str:
     text = f"{offer.date}, {plural(offer.age_days, 'day')} ago"
     if refused:
         return f"{text}: too old, no plan uses it"
+    if offer.to_come:
+        return f"{text}: in the future; correct the date, or it never grows old"
     if offer.old and offer.usd_per_hour_low is not None:
         low, high = usd(offer.usd_per_hour_low), usd(offer.usd_per_hour_high).removeprefix("$")
         return f"{text}: old, it may be {low}–{high} by now"

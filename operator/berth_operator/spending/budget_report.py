@@ -37,18 +37,29 @@ def budget_status(standing: Standing, budget_usd: Decimal, previous: Mapping[str
 
 
 def budget_finding(
-    budget_usd: Decimal | None, said: BudgetStatus | None, planned_usd_per_month: Decimal | None, *, runs: bool
+    budget_usd: Decimal | None,
+    said: BudgetStatus | None,
+    planned_usd_per_month: Decimal | None,
+    *,
+    runs: bool,
+    not_kept: str | None = None,
 ) -> Finding:
-    """The condition BudgetOK. ``said``: None where nothing was metered yet; ``runs``: whether anything does."""
+    """The condition BudgetOK. ``said``: None where nothing was metered yet; ``runs``: whether anything does.
+
+    ``not_kept``: why what is spent cannot be kept. What is over its budget is so all the same; what seems inside may
+    not be, since a restart forgets what was spent before.
+    """
     if budget_usd is None:
         return Finding(ConditionType.BUDGET_OK, "True", Reason.NO_BUDGET, "the spec has no budget")
-    if planned_usd_per_month is None and said is None:
+    if planned_usd_per_month is None and said is None and not_kept is None:
         message = "the cost of what still runs is not judged" if runs else "nothing is placed, so nothing is spent"
         return Finding(ConditionType.BUDGET_OK, "Unknown", Reason.PENDING, message)
     parts = [] if planned_usd_per_month is None else [f"${planned_usd_per_month:,.2f} a month is planned"]
     parts += [] if said is None else [_course(said)]
     reason = _reason(budget_usd, said, planned_usd_per_month)
     holds = reason in (Reason.WITHIN_BUDGET, Reason.BURNING_FAST)
+    if holds and not_kept is not None:
+        return Finding(ConditionType.BUDGET_OK, "Unknown", Reason.NOT_KEPT, not_kept)
     message = f"budget of ${budget_usd:,.2f} a month: {'; '.join(parts)}"
     return Finding(ConditionType.BUDGET_OK, "True" if holds else "False", reason, message)
 

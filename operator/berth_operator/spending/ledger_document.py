@@ -3,16 +3,16 @@
 import gzip
 import io
 import json
-from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from berth_cost.record import Record
-from berth_cost.spending.ledger import MOST_HOURS, Account, Charge, Hour, Ledger, Rates, Used, run_lengths
+from berth_cost.spending.hour_history import MOST_HOURS, Hour, HourHistory, Used
+from berth_cost.spending.ledger import Account, Charge, Ledger, Rates
 
 MOST_BYTES = 600_000
 """Compressed. A ConfigMap may have 1 MiB, and what is binary in it is written in four characters for three bytes."""
@@ -62,10 +62,10 @@ def packed(ledger: Ledger, keys: frozenset[str]) -> tuple[bytes, int]:
     wanted = sorted(keys & ledger.accounts.keys())
     size = 0
     for hours in KEPT_HOURS:
-        accounts = {key: _written(ledger.accounts[key], hours) for key in wanted}
-        lines = sum(len(account.hours) for account in accounts.values())
+        lines = sum(ledger.accounts[key].hours.count_runs(hours) for key in wanted)
         if hours and lines * LEAST_BYTES_A_LINE > MOST_BYTES:
             continue
+        accounts = {key: _written(ledger.accounts[key], hours) for key in wanted}
         data = gzip.compress(_text(ledger.at, accounts).encode(), compresslevel=6, mtime=0)
         size = len(data)
         if size <= MOST_BYTES:
@@ -73,13 +73,10 @@ def packed(ledger: Ledger, keys: frozenset[str]) -> tuple[bytes, int]:
     raise LedgerError(f"the sums of {len(wanted)} workloads need {size} bytes, more than {MOST_BYTES}")
 
 
-def _text(at: datetime, accounts: Mapping[str, _AccountDocument]) -> str:
+def _text(at: datetime, accounts: Mapping[str, dict[str, Any]]) -> str:
     """As JSON, one account at a time: whoever waits for this thread's lock gets it in between."""
     head = _LedgerDocument(at=at).model_dump_json(by_alias=True, exclude={"accounts"})
-    each = (
-        f"{json.dumps(key)}:{one.model_dump_json(by_alias=True, exclude_defaults=True)}"
-        for key, one in accounts.items()
-    )
+    each = (f"{json.dumps(key)}:{json.dumps(one, separators=(',', ':'))}" for key, one in accounts.items())
     return f'{head[:-1]},"accounts":{{{",".join(each)}}}}}'
 
 
@@ -95,25 +92,28 @@ def unpacked(data: bytes) -> Ledger:
     return Ledger(at, {key: _read(account) for key, account in document.accounts.items()})
 
 
-def _written(account: Account, hours: int) -> _AccountDocument:
-    kept = list(account.hours)[len(account.hours) - min(hours, len(account.hours)) :]
-    return _AccountDocument(
-        month_usd=account.month_usd,
-        hours=tuple(
-            _HourDocument(
-                times=times,
-                used=tuple((used.kind, used.gpu_hours, used.usd) for used in hour.used),
-                requests=hour.requests,
-            )
-            for times, hour in run_lengths(kept)
-        ),
-        charges=tuple((each.kind, each.gpus, each.usd_per_gpu_hour) for each in account.rates.charges),
-        requests_per_second=account.rates.requests_per_second,
-        told=tuple(sorted(account.told)),
-        open_hours=dict(sorted(account.open_hours.items())),
-        open_usd=dict(sorted(account.open_usd.items())),
-        open_requests=account.open_requests,
-    )
+def _written(account: Account, hours: int) -> dict[str, Any]:
+    """What :class:`_AccountDocument` reads, without what is empty; by hand, as there are very many hours."""
+    whole = {
+        "monthUSD": str(account.month_usd),
+        "hours": [_hour_written(times, hour) for times, hour in account.hours.runs(hours)],
+        "charges": [[each.kind, each.gpus, each.usd_per_gpu_hour] for each in account.rates.charges],
+        "requestsPerSecond": account.rates.requests_per_second,
+        "told": sorted(account.told),
+        "openHours": dict(sorted(account.open_hours.items())),
+        "openUSD": dict(sorted(account.open_usd.items())),
+        "openRequests": account.open_requests,
+    }
+    return {name: value for name, value in whole.items() if value is not None and value not in ([], {}, 0.0)}
+
+
+def _hour_written(times: int, hour: Hour) -> dict[str, Any]:
+    written: dict[str, Any] = {"times": times} if times > 1 else {}
+    if hour.used:
+        written["used"] = [[used.kind, used.gpu_hours, str(used.usd)] for used in hour.used]
+    if hour.requests is not None:
+        written["requests"] = hour.requests
+    return written
 
 
 def _read(document: _AccountDocument) -> Account:
@@ -124,7 +124,7 @@ def _read(document: _AccountDocument) -> Account:
     )
     return Account(
         month_usd=document.month_usd,
-        hours=deque(hours, maxlen=MOST_HOURS),
+        hours=HourHistory(hours),
         rates=Rates(tuple(Charge(*charge) for charge in document.charges), document.requests_per_second),
         told=frozenset(document.told),
         open_hours=dict(document.open_hours),

@@ -13,10 +13,15 @@ from berth_scheduler.snapshot import Pool, Snapshot, Workload
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one workload holds: GPUs by pool, MIG slices as their share."""
+    """What one workload holds: GPUs by pool, MIG slices as their share.
+
+    ``requests_per_second``: what was stated, where replicas follow that; None where they follow the demand.
+    ``settled``: False while more than one revision runs.
+    """
 
     gpus: Mapping[str, float]
-    requests_per_second: float
+    requests_per_second: float | None
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +31,20 @@ class RunningFleet:
     holdings: Mapping[str, Holding]
     usd_per_gpu_hour: Mapping[str, float]
 
-    def rates(self, last_prices: Mapping[str, float]) -> tuple[dict[str, Rates], tuple[str, ...]]:
+    def rates(
+        self, last_prices: Mapping[str, float], traffic: Mapping[str, float | None]
+    ) -> tuple[dict[str, Rates], tuple[str, ...]]:
         """What every workload costs now, and the pools that nobody ever knew a price of: those are in no rate.
 
         ``last_prices`` stand in for a price that is no longer known: what runs does not become free by that.
+        ``traffic``: requests per second by workload, where they are known.
         """
         prices = {**last_prices, **self.usd_per_gpu_hour}
         unpriced = {pool for holding in self.holdings.values() for pool in holding.gpus if pool not in prices}
         rates = {
             key: Rates(
                 tuple(Charge(pool, gpus, prices[pool]) for pool, gpus in holding.gpus.items() if pool in prices),
-                holding.requests_per_second,
+                traffic.get(key),
             )
             for key, holding in self.holdings.items()
         }
@@ -65,4 +73,5 @@ def _holding(workload: Workload) -> Holding | None:
     if not gpus:
         return None
     rounded = {pool: significant_number(gpus[pool]) for pool in sorted(gpus)}
-    return Holding(rounded, workload.traffic.requests_per_second)
+    stated = workload.traffic.requests_per_second if workload.scaling is None else None
+    return Holding(rounded, stated, settled=len(workload.running) == 1)

@@ -1,28 +1,17 @@
 """What the fleet spends, to Prometheus: exact where a status is rounded. Every name and label is stable."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from berth_cost.spending.anomaly import Anomaly
-from berth_cost.spending.budget import BURN_RULES, BudgetState, Spend
+from berth_cost.spending.budget import BURN_RULES
 from berth_cost.spending.ledger import Rates
+from berth_operator.spending.budget_judgement import Judged
 
 _OWNER = ["namespace", "workload"]
 WINDOWS_HOURS = sorted({hours for rule in BURN_RULES for hours in (rule.long_hours, rule.short_hours)})
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One budget. ``key``: ``namespace/name``, or ``namespace/`` of the budget of a whole namespace."""
-
-    key: str
-    budget_usd: Decimal
-    spend: Spend
-    state: BudgetState
 
 
 class SpendingMetrics:
@@ -35,7 +24,7 @@ class SpendingMetrics:
         self.cost_rate = gauge("cost_usd_per_hour", "What runs now costs an hour, by its pods on nodes.", _OWNER)
         self.unpriced = gauge("cost_unpriced_pools", "Pools in which something runs that nobody ever knew a price of.")
         self.anomalies = counter(
-            "cost_anomalies", "Hours whose cost was unusual, by what moved: Rate, Use or Mix.", [*_OWNER, "cause"]
+            "cost_anomalies", "Alarms of unusual cost, by what moved: Rate, Use or Mix.", [*_OWNER, "cause"]
         )
         self.budget = gauge("budget_usd", "The monthly budget.", _OWNER)
         self.spent = gauge("budget_spent_usd", "Spent in this month (UTC) up to the last full hour.", _OWNER)
@@ -46,33 +35,46 @@ class SpendingMetrics:
         self.burning = gauge(
             "budget_burning", "1 while both windows of a burn rule are above it.", [*_OWNER, "severity"]
         )
+        self._rates: dict[str, float] = {}
+        """USD an hour that are shown, by workload."""
+        self._shown: set[str] = set()
+        """Budgets that are shown."""
         self.unsaved = gauge("spending_unsaved_hours", "Closed hours that the ConfigMap does not have yet.")
 
     def show_rates(self, rates: Mapping[str, Rates], unpriced: int) -> None:
         """What runs now."""
-        self.cost_rate.clear()
-        for key, rate in rates.items():
-            self.cost_rate.labels(*owner(key)).set(rate.usd_per_hour)
+        now = {key: rate.usd_per_hour for key, rate in rates.items()}
+        for key, usd in now.items():
+            if self._rates.get(key) != usd:
+                self.cost_rate.labels(*owner(key)).set(usd)
+        for key in self._rates.keys() - now.keys():
+            self.cost_rate.remove(*owner(key))
+        self._rates = now
         self.unpriced.set(unpriced)
 
-    def show_budgets(self, judged: Iterable[Judged]) -> None:
-        """All budgets that there are."""
-        for shown in (self.budget, self.spent, self.forecast, self.burn_rate, self.burning):
-            shown.clear()
-        for one in judged:
-            labels = owner(one.key)
-            self.budget.labels(*labels).set(float(one.budget_usd))
-            self.spent.labels(*labels).set(float(one.state.spent_usd))
-            self.forecast.labels(*labels).set(float(one.state.forecast_usd))
-            for hours in WINDOWS_HOURS:
-                rate = one.spend.burn_rate(hours, one.budget_usd)
-                if rate is not None:
-                    self.burn_rate.labels(*labels, f"{hours}h").set(float(rate))
-            for rule in BURN_RULES:
-                self.burning.labels(*labels, severity(rule.page)).set(rule in one.state.burning)
+    def show_budget(self, one: Judged) -> None:
+        labels = owner(one.key)
+        self._shown.add(one.key)
+        self.budget.labels(*labels).set(float(one.budget_usd))
+        self.spent.labels(*labels).set(float(one.state.spent_usd))
+        self.forecast.labels(*labels).set(float(one.state.forecast_usd))
+        for hours in WINDOWS_HOURS:
+            rate = one.spend.burn_rate(hours, one.budget_usd)
+            if rate is not None:
+                self.burn_rate.labels(*labels, f"{hours}h").set(float(rate))
+        for rule in BURN_RULES:
+            self.burning.labels(*labels, severity(rule.page)).set(rule in one.state.burning)
 
-    def count(self, key: str, anomaly: Anomaly) -> None:
-        self.anomalies.labels(*owner(key), anomaly.cause.value).inc()
+    def forget_budgets_but(self, keys: Iterable[str]) -> None:
+        """Of what is gone nothing is shown."""
+        there = set(keys)
+        for key in sorted(self._shown - there):
+            for shown in (self.budget, self.spent, self.forecast, self.burn_rate, self.burning):
+                shown.remove_by_labels(dict(zip(_OWNER, owner(key), strict=True)))
+        self._shown &= there
+
+    def count(self, anomaly: Anomaly) -> None:
+        self.anomalies.labels(*owner(anomaly.service), anomaly.cause.value).inc()
 
 
 def owner(key: str) -> tuple[str, str]:

@@ -13,8 +13,8 @@ THRESHOLD, BURNING_FAST, ANOMALY = "BudgetThreshold", "BurningFast", "CostAnomal
 
 _MOVED = {
     Cause.RATE: "the price of {kind} moved to × {factor:.3g} of its usual",
-    Cause.USE: "GPU-hours moved to × {factor:.3g} of what is usual for the traffic and the time of day",
-    Cause.MIX: "the average GPU-hour costs × {factor:.3g} of the usual: the same is bought another way",
+    Cause.USE: "the GPUs moved to × {factor:.3g} of what is usual for the traffic and the time of day",
+    Cause.MIX: "the average GPU costs × {factor:.3g} of the usual: the same is bought another way",
 }
 
 
@@ -46,6 +46,11 @@ def alarms(state: BudgetState, budget_usd: Decimal, month: str, *, whole_namespa
 
 
 def of_anomaly(anomaly: Anomaly) -> News:
+    return News("Warning", ANOMALY, ACTION, what_moved(anomaly))
+
+
+def what_moved(anomaly: Anomaly) -> str:
+    """``usd`` of the anomaly is of an hour."""
     moved = _MOVED[anomaly.cause].format(kind=anomaly.kind, factor=anomaly.factor)
     way = "more" if anomaly.usd >= 0 else "less"
-    return News("Warning", ANOMALY, ACTION, f"{moved}: the last hour cost ${abs(anomaly.usd):,.2f} {way} by that")
+    return f"{moved}: ${abs(anomaly.usd):,.2f} an hour {way} by that"

@@ -11,7 +11,7 @@ from berth_operator.api.conditions import Reason
 from berth_operator.supply.gpu_annotation import weakest
 from berth_operator.supply.gpu_nodes import GPUNode, UnreadableNode, some
 from berth_operator.supply.node_labels import SPOT_TAINTS
-from berth_operator.supply.node_price import old_price, price_by_labels, unless_too_old
+from berth_operator.supply.node_price import doubtful_price, old_price, price_by_labels, unless_too_old
 from berth_operator.supply.node_site import site_by_labels
 from berth_operator.supply.stated_pools import Findings, Surroundings, by_reason, usable_where_tolerated
 from berth_operator.supply.taints import with_gpu_toleration
@@ -106,6 +106,7 @@ def _pool(name: str, nodes: Sequence[GPUNode], around: Surroundings) -> Pool:
         found.problems.append(price)
     else:
         found.note(old_price(price, capacity_type, around.today, around.policy))
+        found.note(doubtful_price(price, None, 1, around.catalogues.prices, around.today))
     for node in nodes:
         if node.partition.remark:
             found.remark(Reason.CONTRADICTORY_NODES, f"{some([node])}: {node.partition.remark}")

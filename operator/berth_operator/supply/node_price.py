@@ -1,10 +1,11 @@
 """What the nodes of a pool cost by the price book: by what their labels say they are, and unless it is too old."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 
 from berth_cost.prices.age import PriceAge
 from berth_cost.prices.book import Price, PriceBook, PriceMissing
+from berth_cost.prices.traps import unlike_others
 from berth_operator.api.conditions import Reason
 from berth_operator.supply.gpu_nodes import GPUNode, some
 from berth_scheduler.snapshot import CapacityType, Policy, Problem
@@ -44,15 +45,12 @@ def unless_too_old(price: Price | Problem, today: date, policy: Policy) -> Price
 
 
 def old_price(price: Price | None, capacity_type: CapacityType, today: date, policy: Policy) -> Problem | None:
-    """That the price is old, and what it may be by now, or that its date cannot be; None where all is well.
+    """That the price is old, and what it may be by now; None where it is not.
 
     It says the same for a quarter.
     """
     if price is None:
         return None
-    if not price.stated and price.date > today + timedelta(days=1):
-        message = f"its price is dated {price.date}, in the future: correct the date, or it never grows old"
-        return Problem(reason=Reason.NO_PRICE, message=message)
     age = PriceAge.of(price, today, policy.price_old_after_days, policy.price_refused_after_days)
     if not age.old:
         return None
@@ -62,6 +60,18 @@ def old_price(price: Price | None, capacity_type: CapacityType, today: date, pol
         f"its price is of {price.date}, older than {policy.price_old_after_days} days: it may be {band} per node hour"
     )
     return Problem(reason=Reason.NO_PRICE, message=message)
+
+
+def doubtful_price(price: Price | None, gpu: str | None, gpus: int, book: PriceBook, today: date) -> Problem | None:
+    """That a price looks wrong, though it is used: it is dated in the future, or what is stated is unlike that of any
+    node with as many such GPUs."""
+    if price is None:
+        return None
+    if PriceAge.of(price, today, 0, None).to_come:
+        message = f"its price is dated {price.date}, in the future: correct the date, or it never grows old"
+        return Problem(reason=Reason.PRICE_DOUBTFUL, message=message)
+    unlike = unlike_others(price.usd_per_node_hour, gpu, gpus, book.reference) if price.stated and gpu else None
+    return None if unlike is None else Problem(reason=Reason.PRICE_DOUBTFUL, message=f"spec.price: {unlike}")
 
 
 def _look_up(node: GPUNode, capacity_type: CapacityType, book: PriceBook) -> Price | PriceMissing:

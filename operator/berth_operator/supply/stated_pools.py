@@ -19,7 +19,7 @@ from berth_operator.api.v1alpha1 import GPUPool, InvalidObject
 from berth_operator.catalogues import Catalogues
 from berth_operator.supply.gpu_annotation import weakest
 from berth_operator.supply.gpu_nodes import GPUNode, UnreadableNode, some
-from berth_operator.supply.node_price import old_price, price_by_labels, unless_too_old
+from berth_operator.supply.node_price import doubtful_price, old_price, price_by_labels, unless_too_old
 from berth_operator.supply.node_shape import allocatable_shape
 from berth_operator.supply.node_site import owned_site, site_by_labels, site_of_region
 from berth_operator.supply.owned_price import owned_price
@@ -86,6 +86,9 @@ def stated_pool(pool: GPUPool, nodes: PoolNodes, overlap: Sequence[Problem], aro
     gpus_per_node, fitting = _gpus_per_node(pool, fitting, shape, found)
     layout, fitting = _layout(pool, fitting, gpu, found)
     _name_unreadable(nodes.unreadable, found)
+    price = _price(pool, fitting, gpus_per_node, around, found)
+    name, book = None if gpu is None else gpu.name, around.catalogues.prices
+    found.note(doubtful_price(price, name, gpus_per_node, book, around.today))
     return Pool(
         name=pool.metadata.name,
         gpu=gpu,
@@ -95,7 +98,7 @@ def stated_pool(pool: GPUPool, nodes: PoolNodes, overlap: Sequence[Problem], aro
         node_shape=_node_shape(pool, fitting, shape),
         maximum_nodes=spec.maximum_nodes,
         zones=spec.zones,
-        price=_price(pool, fitting, gpus_per_node, around, found),
+        price=price,
         on_demand_price=_on_demand_price(pool, fitting, around),
         site=_site(pool, fitting),
         spot=None

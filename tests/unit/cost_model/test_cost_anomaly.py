@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from berth_cost.spending.anomaly import Anomaly, Cause, Sensitivity, Window, anomalies
+from berth_cost.spending.anomaly import Anomaly, Cause, Sensitivity, Use, Window
+from berth_cost.spending.cost_watch import anomalies
 
 DAY = 24
 WATCHED = Sensitivity(windows_per_day=DAY)
@@ -12,7 +13,15 @@ RATES = {"OnDemand": 2.0, "Spot": 0.8}
 
 def window(requests: float, factor: float = 1.0, spot: float = 0.5, **rates: float) -> Window:
     units = requests / 100 * factor
-    return Window({"OnDemand": units * (1 - spot), "Spot": units * spot}, {**RATES, **rates}, requests)
+    return Window({**RATES, **rates}, {"chat": Use({"OnDemand": units * (1 - spot), "Spot": units * spot}, requests)})
+
+
+def requests_of(one: Window) -> float:
+    return one.used["chat"].requests or 0.0
+
+
+def usd_of(one: Window) -> float:
+    return sum(quantity * one.rate[kind] for kind, quantity in one.used["chat"].quantity.items())
 
 
 def days(count: int) -> list[Window]:
@@ -33,31 +42,30 @@ def test_a_usual_course_raises_nothing() -> None:
 def test_a_rate_that_steps_is_told_with_its_kind_and_what_it_costs() -> None:
     series = days(8)
     last = series[-1]
-    series[-1] = Window(last.quantity, {**last.rate, "Spot": 1.2}, last.requests)
+    series[-1] = Window({**last.rate, "Spot": 1.2}, last.used)
     (found,) = anomalies(series, WATCHED)
-    assert found == Anomaly(
-        len(series) - 1, Cause.RATE, "Spot", pytest.approx(1.5), pytest.approx(0.4 * last.quantity["Spot"])
-    )
+    spot = last.used["chat"].quantity["Spot"]
+    assert found == Anomaly("chat", len(series) - 1, Cause.RATE, "Spot", pytest.approx(1.5), pytest.approx(0.4 * spot))
 
 
 def test_twice_the_use_for_the_same_traffic_is_told_as_use() -> None:
     series = days(8)
-    series[-1] = window(series[-1].requests or 0, 2.0)
+    series[-1] = window(requests_of(series[-1]), 2.0)
     (found,) = anomalies(series, WATCHED)
     assert (found.cause, found.window) == (Cause.USE, len(series) - 1)
     assert found.factor == pytest.approx(2, rel=0.1)
-    assert found.usd == pytest.approx(series[-1].usd / 2, rel=0.1)
+    assert found.usd == pytest.approx(usd_of(series[-1]) / 2, rel=0.1)
 
 
 def test_twice_the_traffic_is_no_anomaly_of_cost() -> None:
     series = days(8)
-    series[-1] = window(2 * (series[-1].requests or 0))
+    series[-1] = window(2 * requests_of(series[-1]))
     assert told(series) == []
 
 
 def test_the_same_units_bought_another_way_are_told_as_mix() -> None:
     series = days(8)
-    series[-1] = window(series[-1].requests or 0, spot=0.0)
+    series[-1] = window(requests_of(series[-1]), spot=0.0)
     (found,) = anomalies(series, WATCHED)
     assert found.cause is Cause.MIX
     assert found.factor == pytest.approx(2.0 / 1.4, rel=0.01)
@@ -66,33 +74,33 @@ def test_the_same_units_bought_another_way_are_told_as_mix() -> None:
 def test_an_alarm_is_raised_once_while_it_lasts() -> None:
     series = days(8)
     for back in range(1, 5):
-        series[-back] = window(series[-back].requests or 0, 2.0)
+        series[-back] = window(requests_of(series[-back]), 2.0)
     assert told(series) == [(len(series) - 4, Cause.USE, None)]
 
 
 def test_what_comes_later_changes_no_alarm() -> None:
     series = days(10)
-    series[200] = window(series[200].requests or 0, 3.0)
+    series[200] = window(requests_of(series[200]), 3.0)
     assert told(series[:201]) == [one for one in told(series) if one[0] <= 200]
 
 
 def test_a_window_without_traffic_or_use_is_not_judged() -> None:
     series = days(8)
-    series[-1] = Window({"OnDemand": 0.0}, RATES, 0.0)
+    series[-1] = Window(RATES, {"chat": Use({"OnDemand": 0.0}, 0.0)})
     assert told(series) == []
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
 def test_numbers_that_are_none_are_refused_by_name(wrong: float) -> None:
     with pytest.raises(ValueError, match="the rate of Spot"):
-        Window({"Spot": 1.0}, {"Spot": wrong})
+        Window({"Spot": wrong}, {"chat": Use({"Spot": 1.0})})
     with pytest.raises(ValueError, match="the quantity of Spot"):
-        Window({"Spot": wrong}, {"Spot": 1.0})
+        Window({"Spot": 1.0}, {"chat": Use({"Spot": wrong})})
 
 
 def test_use_without_a_price_is_not_free() -> None:
     with pytest.raises(ValueError, match="Spot was used and has no rate"):
-        Window({"Spot": 1.0}, {"OnDemand": 1.0})
+        Window({"OnDemand": 1.0}, {"chat": Use({"Spot": 1.0})})
 
 
 # --- traffic that nobody knows --------------------------------------------------------------------------------------
@@ -106,7 +114,7 @@ def unknown(count: int) -> list[float]:
 
 
 def rises(units: list[float]) -> list[int]:
-    series = [Window({"OnDemand": each}, {"OnDemand": 2.0}) for each in units]
+    series = [Window({"OnDemand": 2.0}, {"chat": Use({"OnDemand": each})}) for each in units]
     return [one.window for one in anomalies(series, TEN_MINUTES) if one.cause is Cause.USE]
 
 

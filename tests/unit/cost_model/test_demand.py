@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from berth_cost.spending.budget import Spend, budget_state, expected_spend, total_by_namespace
+from berth_cost.spending.budget import Spend, budget_state, expected_spend, total
 from berth_cost.spending.commitment import Market, dispatch_usd_per_hour, newsvendor, two_stage
 from berth_cost.spending.demand_forecast import forecast
 
@@ -108,14 +108,13 @@ def usd(*values: str) -> tuple[Decimal, ...]:
 
 
 def test_the_forecast_is_what_was_spent_and_what_is_to_come() -> None:
-    state = budget_state(Spend(Decimal(7), expected_usd=usd("5", "6")), Decimal(20))
-    assert (state.spent_usd, state.forecast_usd, state.exhausted_in_hours) == (Decimal(7), Decimal(18), None)
+    state = budget_state(Spend(Decimal(7), expected_usd=Decimal(11)), Decimal(20))
+    assert (state.spent_usd, state.forecast_usd) == (Decimal(7), Decimal(18))
     assert (state.crossed_percent, state.forecast_crossed_percent, state.holds) == ((), (50, 80), True)
 
 
-def test_a_budget_that_will_not_last_says_when_it_ends() -> None:
-    state = budget_state(Spend(Decimal(10), expected_usd=usd("5", "6", "7")), Decimal(20))
-    assert state.exhausted_in_hours == 2  # 10 left: 5 and 6 are more
+def test_a_budget_that_will_not_last_is_not_held() -> None:
+    state = budget_state(Spend(Decimal(10), expected_usd=Decimal(18)), Decimal(20))
     assert state.crossed_percent == (50,)
     assert state.forecast_crossed_percent == (50, 80, 100)
     assert not state.holds
@@ -156,31 +155,32 @@ def test_a_budget_of_nothing_is_refused() -> None:
 
 
 def test_a_namespace_spends_what_its_workloads_do() -> None:
-    spends = {
-        "chat/a": Spend(Decimal(3), usd("1", "2"), usd("7", "7")),
-        "chat/b": Spend(Decimal(4), usd("4"), usd("8", "8")),  # an hour old
-        "vision/c": Spend(Decimal(5), usd("5"), usd("9", "9")),
-    }
-    assert total_by_namespace(spends) == {
-        "chat": Spend(Decimal(7), usd("1", "6"), usd("15", "15")),
-        "vision": spends["vision/c"],
-    }
+    spends = [
+        Spend(Decimal(3), usd("1", "2"), Decimal(14)),
+        Spend(Decimal(4), usd("4"), Decimal(16)),  # an hour old
+    ]
+    assert total(spends) == Spend(Decimal(7), usd("1", "6"), Decimal(30))
+    assert total([]) == Spend(Decimal(0))
+
+
+def expected(recent_usd: list[float], hours: int, usd_per_hour: float = 0.0) -> float:
+    (found,) = expected_spend([recent_usd], hours, [usd_per_hour])
+    return float(found)
 
 
 def test_little_history_goes_on_as_it_runs_now() -> None:
-    assert expected_spend(usd("1") * 47, 3, Decimal("2.5")) == usd("2.5", "2.5", "2.5")
+    assert expected([1.0] * 47, 3, 2.5) == 7.5
 
 
 def test_two_days_of_history_have_a_course() -> None:
-    day = [Decimal(1)] * 12 + [Decimal(3)] * 12
-    ahead = expected_spend(day * 3, 24, Decimal(3))
-    assert float(sum(ahead)) == pytest.approx(48, rel=0.02)
-    assert ahead[3] < ahead[15]
+    day = [1.0] * 12 + [3.0] * 12
+    assert expected(day * 3, 24, 3.0) == pytest.approx(48, rel=0.02)
+    assert expected(day * 3, 12, 3.0) < 0.5 * expected(day * 3, 24, 3.0)
 
 
 def test_a_fleet_that_was_halved_is_half_believed_after_a_day_and_nearly_after_a_week() -> None:
     def daily_usd(days: int) -> float:
-        return float(sum(expected_spend([Decimal(2)] * 168 + [Decimal(1)] * (24 * days), 24, Decimal(1))))
+        return expected([2.0] * 168 + [1.0] * (24 * days), 24, 1.0)
 
     assert daily_usd(1) == pytest.approx((24 + 48) / 2, rel=0.05)
     assert daily_usd(7) == pytest.approx(24, rel=0.25)
@@ -188,5 +188,10 @@ def test_a_fleet_that_was_halved_is_half_believed_after_a_day_and_nearly_after_a
 
 
 def test_one_odd_day_is_half_believed() -> None:
-    ahead = expected_spend([Decimal(1)] * 240 + [Decimal(3)] * 24, 24, Decimal(3))
-    assert float(sum(ahead)) == pytest.approx(24 * (3 + 1.1) / 2, rel=0.05)
+    assert expected([1.0] * 240 + [3.0] * 24, 24, 3.0) == pytest.approx(24 * (3 + 1.1) / 2, rel=0.05)
+
+
+def test_forecasts_of_many_are_those_of_each() -> None:
+    histories = [[1.0] * 47, [1.0] * 12 + [3.0] * 60, [2.0] * 30 + [0.5] * 42, [0.0] * 72]
+    together = expected_spend(histories, 100, [9.0] * 4)
+    assert together == tuple(expected_spend([each], 100, [9.0])[0] for each in histories)

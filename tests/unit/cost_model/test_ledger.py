@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from berth_cost.spending.ledger import Account, Charge, Hour, Ledger, Rates, Used, run_lengths
+from berth_cost.spending.hour_history import MOST_HOURS, Hour, HourHistory, Used
+from berth_cost.spending.ledger import Account, Charge, Ledger, Rates
 
 KEY = "vision/resnet"
 TWO = Rates((Charge("l4", 2.0, 0.75),), 100.0)
@@ -28,7 +29,7 @@ def test_an_hour_costs_what_ran_in_it() -> None:
     for minute in range(1, 60):
         assert ledger.accrue(at(3, 10, minute), {KEY: TWO}) == []
     assert ledger.accrue(at(3, 11), {KEY: TWO}) == [at(3, 10)]
-    assert ledger.accounts[KEY].hours[-1] == Hour((Used("l4", 2.0, Decimal("1.5")),), 360_000.0)
+    assert ledger.accounts[KEY].hours.last(1)[0] == Hour((Used("l4", 2.0, Decimal("1.5")),), 360_000.0)
     assert ledger.accounts[KEY].month_usd == Decimal("1.5")
 
 
@@ -101,6 +102,6 @@ def test_a_fleet_that_does_not_move_is_one_line() -> None:
     ledger = ledger_at(at(3))
     for minute in range(0, 60 * 24, 7):
         ledger.accrue(at(3) + timedelta(minutes=minute), {KEY: TWO})
-    ((count, hour),) = run_lengths(ledger.accounts[KEY].hours)
+    ((count, hour),) = ledger.accounts[KEY].hours.runs(MOST_HOURS)
     assert (count, hour.usd) == (23, Decimal("1.5"))
-    assert list(run_lengths([])) == []
+    assert list(HourHistory().runs(MOST_HOURS)) == []

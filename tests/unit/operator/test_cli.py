@@ -76,7 +76,8 @@ def test_the_json_of_a_plan_has_the_documented_keys(berth: Berth, write: Callabl
     }  # fmt: skip
     assert Decimal(decision["cost"]["usdPerHour"]) == chosen["replicas"]
     assert decision["cost"]["usdPerMillionTokens"] is None
-    assert set(plan["totals"]) == {"usdPerHour", "idleUSDPerHour", "gpusByPool", "savings"}
+    assert set(plan["totals"]) == {"usdPerHour", "idleUSDPerHour", "gpusByPool", "savings", "energy"}
+    assert plan["totals"]["energy"]["kwhPerMonth"] == decision["footprint"]["kwhPerMonth"] > 0
 
 
 def test_yaml_says_the_same_as_json(berth: Berth) -> None:
@@ -226,7 +227,13 @@ def test_markdown_for_a_pull_request_is_one_bold_line_and_a_table(berth: Berth, 
     _, out, _ = berth("plan", "-f", after, "--against", before, *AT, "-o", "markdown")
     lines = out.splitlines()
     assert lines[0].startswith("**2 workloads: 1 unchanged, 1 new. $1.00/h → $2.00/h, +100 %.**")
-    assert lines[2:4] == ["| workload | change | now | planned | |", "|---|---|---:|---:|---:|"]
+    assert lines[2:4] == [
+        "| workload | change | now | planned | difference | |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    assert lines[4].endswith("| +$1.00/h |  |")
+    assert lines[5] == "| **total** |  | $1.00/h | $2.00/h | +$1.00/h | +100 % |"
+    assert lines[7].startswith("$730.00 → $1,460 a month: costs $730.00 more. The GPUs draw ")
 
 
 def test_against_a_snapshot_what_runs_there_stays(berth: Berth, write: Callable[..., Path], tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def test_a_list_has_the_whole_schema_of_a_price(berth: Berth) -> None:
         "date": "2026-01-21",
         "ageDays": 304,
         "old": True,
+        "toCome": False,
         "usdPerHourLow": "13.2754",
         "usdPerHourHigh": "22.8096",
         "file": None,

@@ -11,15 +11,17 @@ from prometheus_client import CollectorRegistry
 
 from berth_cost.prices.book import Price
 from berth_cost.spending.budget import Spend
-from berth_cost.spending.ledger import Account, Charge, Hour, Ledger, Rates, Used
+from berth_cost.spending.hour_history import Hour, Used
+from berth_cost.spending.ledger import Account, Charge, Ledger, Rates
 from berth_operator import kinds
 from berth_operator.api.conditions import Reason
-from berth_operator.errors import Unavailable
+from berth_operator.errors import Forbidden, Unavailable
 from berth_operator.events import News
 from berth_operator.planner import Planned, Result
 from berth_operator.spending import ledger_document
 from berth_operator.spending.accountant import Accountant
 from berth_operator.spending.budget_report import Standing, budget_finding, budget_status
+from berth_operator.spending.known_traffic import KnownTraffic
 from berth_operator.spending.ledger_document import LedgerError, packed, unpacked
 from berth_operator.spending.ledger_store import KEY as DATA
 from berth_operator.spending.ledger_store import LedgerStore
@@ -63,6 +65,9 @@ class Operator:
 
     def __init__(self, kube: FakeKube, at: datetime = START, namespaces: dict[str, Decimal] | None = None) -> None:
         self.now, self.gpus, self.usd_per_gpu_hour = at, 2.0, 0.75
+        self.stated: float | None = 200.0
+        self.settled = True
+        self.measured: dict[str, float] | None = None
         self.workloads = [workload()]
         self.news: list[tuple[str, News]] = []
         self.looked: list[str] = []
@@ -79,10 +84,15 @@ class Operator:
             namespace_budgets=namespaces or {},
             look_again=self.looked.append,
             tell=lambda key, news: self.news.append((key, news)),
+            measured=lambda at: self.measured or {},
         )
 
     def result(self) -> Result:
-        held = {one.key: Holding({"l4": self.gpus}, 200.0) for one in self.workloads} if self.gpus else {}
+        held = (
+            {one.key: Holding({"l4": self.gpus}, self.stated, self.settled) for one in self.workloads}
+            if self.gpus
+            else {}
+        )
         planned = {
             one.key: Planned(Decision(workload=one.key, placed=True, reason="", message="", decision_hash=""), one)
             for one in self.workloads
@@ -139,10 +149,10 @@ def test_what_runs_is_paid_by_pods_on_nodes_of_every_revision() -> None:
     fleet = running_fleet(
         Snapshot(time=START, workloads=(workload(running=(old, new)), workload(key="a/idle")), pools=pools)
     )
-    assert fleet.holdings == {KEY: Holding({"cheap": 2.0, "mig": 0.25}, 200.0)}
-    rates, unpriced = fleet.rates({})
+    assert fleet.holdings == {KEY: Holding({"cheap": 2.0, "mig": 0.25}, 200.0, settled=False)}
+    rates, unpriced = fleet.rates({}, {KEY: 200.0})
     assert (rates[KEY].charges, unpriced) == ((Charge("cheap", 2.0, 2.0),), ("mig",))
-    rates, unpriced = fleet.rates({"mig": 3.0, "cheap": 99.0})
+    rates, unpriced = fleet.rates({"mig": 3.0, "cheap": 99.0}, {})
     assert (rates[KEY].usd_per_hour, unpriced) == (4.75, ())
 
 
@@ -188,11 +198,12 @@ async def test_nothing_is_overwritten_before_it_could_be_read() -> None:
     second = Operator(kube, at=START + timedelta(hours=5))
     await second.accountant.restore()
     assert second.accountant.standing(KEY) is None
+    second.now += timedelta(minutes=1)
     await second.pass_hours(1)
     assert second.spent() == Decimal(9)
 
 
-async def test_an_hour_that_could_not_be_written_is_written_with_the_next() -> None:
+async def test_an_hour_that_could_not_be_written_is_written_when_that_goes_again() -> None:
     kube = FakeKube()
     operator = Operator(kube)
     await operator.pass_hours(1 / 3)
@@ -200,10 +211,37 @@ async def test_an_hour_that_could_not_be_written_is_written_with_the_next() -> N
     kube.fail(Unavailable("the server is away"), verb="APPLY", kind=kinds.CONFIG_MAP)
     await operator.pass_hours(2 / 3)
     assert operator.registry.get_sample_value("berthmaster_spending_unsaved_hours") == 1
-    operator.gpus = 0.0
-    await operator.pass_hours(1)
+    assert operator.accountant.not_kept(KEY) is None  # it may pass by itself
+    await operator.pass_hours(1 / 3)
     assert len(kube.writes) == 2
     assert operator.registry.get_sample_value("berthmaster_spending_unsaved_hours") == 0
+
+
+async def test_a_ledger_that_may_not_be_written_is_said_at_once_and_tried_ever_more_seldom() -> None:
+    kube = FakeKube()
+    operator = Operator(kube)
+    kube.fail(Forbidden("configmaps is forbidden"), verb="APPLY", kind=kinds.CONFIG_MAP, times=10)
+    await operator.pass_hours(1 / 6, step_minutes=1)
+    operator.accountant._say_problem()
+    assert operator.accountant.not_kept(KEY) == "what is spent cannot be written: configmaps is forbidden"
+    assert operator.looked[-1] == KEY
+    await operator.pass_hours(4, step_minutes=1)  # after 1, 2, 4, 8, 16, 32, 60, 60 and 60 minutes
+    assert kube.writes == []
+    await operator.pass_hours(2, step_minutes=1)
+    operator.accountant._say_problem()
+    assert (operator.accountant.not_kept(KEY), len(kube.writes)) == (None, 2)
+
+
+async def test_a_server_that_stays_away_is_said_after_the_third_time() -> None:
+    kube = FakeKube()
+    operator = Operator(kube)
+    kube.fail(Unavailable("the server is away"), verb="APPLY", kind=kinds.CONFIG_MAP, times=3)
+    await operator.pass_hours(1 / 60, step_minutes=1)
+    operator.accountant._say_problem()
+    assert operator.accountant.not_kept(KEY) is None
+    await operator.pass_hours(1 / 12, step_minutes=1)
+    operator.accountant._say_problem()
+    assert operator.accountant.not_kept(KEY) == "what is spent cannot be written: the server is away"
 
 
 async def test_what_is_no_ledger_is_said_and_begun_anew() -> None:
@@ -229,7 +267,8 @@ def fleet(count: int, hours: int) -> Ledger:
         account = Account(
             month_usd=Decimal("12.5"), rates=Rates((Charge("l4", 2.0, 0.75),), 1.0), told=frozenset({"spent-50"})
         )
-        account.hours.extend(Hour((Used("l4", draw.random(), Decimal(f"{draw.random():.5f}")),)) for _ in range(hours))
+        for _ in range(hours):
+            account.hours.append(Hour((Used("l4", draw.random(), Decimal(f"{draw.random():.5f}")),)))
         ledger.accounts[f"chat/{number}"] = account
     return ledger
 
@@ -338,10 +377,10 @@ async def test_a_price_that_steps_is_an_anomaly_of_rate() -> None:
     operator = Operator(FakeKube())
     await operator.pass_hours(30, step_minutes=60)
     operator.usd_per_gpu_hour = 1.5
-    await operator.pass_hours(2, step_minutes=60)
+    await operator.pass_hours(2, step_minutes=5)
     assert operator.metric("cost_anomalies_total", cause="Rate") == 1
     (note,) = [note for note in operator.told() if "price" in note]
-    assert note == "the price of l4 moved to × 1.5 of its usual: the last hour cost $0.75 more by that"
+    assert note == "the price of l4 moved to × 2 of its usual: $1.50 an hour more by that"
 
 
 async def test_twice_the_use_is_an_anomaly_also_after_a_change_of_leader() -> None:
@@ -350,17 +389,94 @@ async def test_twice_the_use_is_an_anomaly_also_after_a_change_of_leader() -> No
     await first.pass_hours(30, step_minutes=60)
     second = Operator(kube, at=first.now)
     second.gpus = 6.0
-    await second.pass_hours(2, step_minutes=60)
+    await second.pass_hours(2, step_minutes=5)
     assert second.metric("cost_anomalies_total", cause="Use") == 1
+
+
+async def told_within(operator: Operator, minutes: int) -> list[str]:
+    before = len(operator.told())
+    await operator.pass_hours(minutes / 60, step_minutes=1)
+    return [note.partition(" of ")[0] for note in operator.told()[before:]]
+
+
+async def test_twice_the_use_for_the_measured_traffic_is_told_within_a_quarter_of_an_hour() -> None:
+    operator = Operator(FakeKube())
+    operator.workloads, operator.stated, operator.measured = [workload(None)], None, {KEY: 120.0}
+    await operator.pass_hours(26, step_minutes=5)
+    operator.gpus = 4.0
+    assert await told_within(operator, 15) == ["the GPUs moved to × 2"]
+    finding = operator.accountant.unusual(KEY)
+    assert finding is not None
+    assert (finding.type, finding.status, finding.reason) == ("CostUnusual", "True", Reason.USE_MOVED)
+    assert finding.message.endswith(": $1.50 an hour more by that")
+    assert operator.looked == [KEY]
+
+
+async def test_what_was_unusual_is_not_said_for_ever() -> None:
+    operator = Operator(FakeKube())
+    await operator.pass_hours(26, step_minutes=5)
+    operator.usd_per_gpu_hour = 1.0
+    assert await told_within(operator, 15) == ["the price"]
+    await operator.pass_hours(16, step_minutes=5)
+    assert operator.accountant.unusual(KEY) is None
+    assert operator.metric("cost_anomalies_total", cause="Rate") == 1
+
+
+async def test_replicas_that_follow_the_measured_traffic_are_usual() -> None:
+    operator = Operator(FakeKube())
+    operator.stated, operator.measured = None, {KEY: 120.0}
+    await operator.pass_hours(26, step_minutes=5)
+    operator.gpus, operator.measured = 8.0, {KEY: 480.0}
+    assert await told_within(operator, 60) == []
+
+
+async def test_capacity_that_stands_still_while_traffic_goes_costs_what_it_did() -> None:
+    operator = Operator(FakeKube())
+    operator.stated, operator.measured = None, {KEY: 120.0}
+    await operator.pass_hours(26, step_minutes=5)
+    operator.measured = {KEY: 3.0}
+    assert await told_within(operator, 120) == []
+
+
+async def test_a_jump_of_use_is_told_where_nobody_knows_the_traffic() -> None:
+    operator = Operator(FakeKube())
+    operator.stated = None
+    await operator.pass_hours(26, step_minutes=5)
+    operator.gpus = 4.0
+    assert await told_within(operator, 15) == ["the GPUs moved to × 2"]
+
+
+async def test_two_revisions_side_by_side_are_usual_for_an_hour() -> None:
+    operator = Operator(FakeKube())
+    await operator.pass_hours(50, step_minutes=5)
+    operator.gpus, operator.settled = 4.0, False
+    assert await told_within(operator, 55) == []
+    assert await told_within(operator, 15) == ["the GPUs moved to × 2"]
+
+
+async def test_a_prometheus_that_is_away_for_an_hour_raises_nothing() -> None:
+    operator = Operator(FakeKube())
+    operator.measured = {KEY: 120.0}  # and 200 are stated
+    await operator.pass_hours(26, step_minutes=5)
+    operator.measured = {}
+    assert await told_within(operator, 60) == []
+    operator.measured = {KEY: 125.0}
+    assert await told_within(operator, 60) == []
+
+
+async def test_a_rate_that_is_told_by_somebody_else_is_not_compared_with_the_one_before() -> None:
+    operator = Operator(FakeKube())
+    await operator.pass_hours(26, step_minutes=5)
+    operator.accountant._traffic = KnownTraffic(lambda at: {KEY: 20.0})
+    operator.accountant._unusual._traffic = operator.accountant._traffic
+    assert await told_within(operator, 120) == []
 
 
 # --- what is said ------------------------------------------------------------------------------------------------
 
 
 def said(spent: str, expected: str, previous: dict[str, Any] | None = None, budget: str = "1000") -> Any:
-    return budget_status(
-        Standing("2026-11", Spend(Decimal(spent), (), (Decimal(expected),))), Decimal(budget), previous
-    )
+    return budget_status(Standing("2026-11", Spend(Decimal(spent), (), Decimal(expected))), Decimal(budget), previous)
 
 
 def test_money_is_said_in_steps_the_safe_way() -> None:
@@ -396,10 +512,18 @@ def test_a_budget_holds_while_spend_forecast_and_plan_do(
 
 
 def test_what_burns_is_still_inside() -> None:
-    spend = Spend(Decimal(100), (Decimal(5),) * 24, (Decimal(1),))
+    spend = Spend(Decimal(100), (Decimal(5),) * 24, Decimal(1))
     status = budget_status(Standing("2026-11", spend), Decimal(1000), None)
     finding = budget_finding(Decimal(1000), status, Decimal(900), runs=True)
     assert (status.burning, finding.status, finding.reason) == ("Page", "True", Reason.BURNING_FAST)
     assert finding.message == (
         "budget of $1,000.00 a month: $900.00 a month is planned; 2026-11: ≥ 10 % spent, ≤ 15 % forecast"
     )
+
+
+def test_what_is_not_kept_is_not_known_to_be_inside() -> None:
+    finding = budget_finding(Decimal(1000), said("100", "100"), Decimal(900), runs=True, not_kept="no room")
+    assert (finding.status, finding.reason, finding.message) == ("Unknown", Reason.NOT_KEPT, "no room")
+    over = budget_finding(Decimal(1000), said("100", "1000"), Decimal(900), runs=True, not_kept="no room")
+    assert (over.status, over.reason) == ("False", Reason.FORECAST_OVER_BUDGET)
+    assert budget_finding(None, None, None, runs=True, not_kept="no room").reason is Reason.NO_BUDGET

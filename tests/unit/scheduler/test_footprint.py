@@ -1,16 +1,19 @@
 """What a placed workload draws and emits: joules at the meter, grams by the grids it runs on."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from berth_cost.cases.case import Prediction
 from berth_cost.spending.carbon import Site
-from berth_scheduler.footprint import footprint_of
+from berth_scheduler.decision import Decision, EnergyTotal, Footprint
+from berth_scheduler.footprint import energy_of, footprint_of
 from berth_scheduler.snapshot import (
     Berth,
     CapacityType,
     PodResources,
+    Policy,
     Pool,
     Sharing,
     TokenLengths,
@@ -19,6 +22,7 @@ from berth_scheduler.snapshot import (
 )
 from berth_scheduler.supply import supply_of
 
+POLICY = Policy(hours_per_month=Decimal(720))
 CLEAN = Site(place="clean", pue=1.1, pue_source="fleet", grams_per_kwh=10, source="grid of 2024")
 DIRTY = Site(place="dirty", pue=1.5, pue_source="fleet", grams_per_kwh=700, source="grid of 2024")
 BLIND = Site(place="blind", pue=1.2, pue_source="fleet", unknown="no carbon intensity is known of blind")
@@ -62,7 +66,9 @@ def of(joules: float | None, replicas: dict[str, int], sites: dict[str, Site | N
         for name, site in sites.items()
     ]
     berths = [berth(name, count) for name, count in replicas.items()]
-    return footprint_of(workload(**traffic), berths, predicted(joules), supply_of(tuple(pools)))
+    return footprint_of(
+        workload(**traffic), berths, predicted(joules), supply_of(tuple(pools)), policy=POLICY, requests_per_second=10
+    )
 
 
 def test_grams_are_joules_at_the_meter_by_the_grid() -> None:
@@ -73,6 +79,8 @@ def test_grams_are_joules_at_the_meter_by_the_grid() -> None:
     assert found.sites == ("dirty: PUE 1.5, 700 gCO2e/kWh",)
     assert found.sources == ("dirty: PUE: fleet; grid: grid of 2024",)
     assert found.joules_per_million_tokens is None
+    # 10 requests/s × 2,592,000 s of 720 hours × 1.5e-5 kWh; × 0.7 kg.
+    assert (found.kwh_per_month, found.kg_co2e_per_month) == (388.8, pytest.approx(272.16))
 
 
 def test_tokens_share_the_energy_of_their_request() -> None:
@@ -103,3 +111,24 @@ def test_a_pool_of_unknown_place_leaves_the_joules_of_the_gpus() -> None:
 
 def test_without_a_predicted_energy_there_is_no_footprint() -> None:
     assert of(None, {"clean": 1}, {"clean": CLEAN}) is None
+
+
+def decision(key: str, footprint: Footprint | None, *, placed: bool = True) -> Decision:
+    return Decision(workload=key, placed=placed, reason="", message="", footprint=footprint, decision_hash="")
+
+
+def test_the_energy_of_a_plan_is_the_sum_of_its_workloads_and_says_what_it_lacks() -> None:
+    decisions = [
+        decision("a/clean", of(36.0, {"clean": 2}, {"clean": CLEAN})),
+        decision("a/dirty", of(36.0, {"dirty": 2}, {"dirty": DIRTY})),
+        decision("a/blind", of(36.0, {"blind": 2}, {"blind": BLIND})),
+        decision("a/dark", None),
+        decision("a/refused", None, placed=False),
+    ]
+    # 36 J × 25.92 million requests are 259.2 kWh, × 1.1, 1.5 and 1.2.
+    found = energy_of(decisions)
+    assert found == EnergyTotal(
+        kwh_per_month=984.96, kg_co2e_per_month=275.011, energy_unknown=("a/dark",), grid_unknown=("a/blind",)
+    )
+    assert found.kg_co2e_per_month == pytest.approx(259.2 * (1.1 * 0.01 + 1.5 * 0.7), rel=1e-5)
+    assert energy_of([decision("a/refused", None, placed=False)]) is None

@@ -85,7 +85,7 @@ def test_the_plan_on_file_reads_back_as_a_plan() -> None:
 def test_a_plan_has_the_documented_keys() -> None:
     made = json.loads((GOLDEN / "plan.json").read_text())
     assert set(made) == {"kind", "time", "decisions", "totals"}
-    assert set(made["totals"]) == {"usdPerHour", "idleUSDPerHour", "gpusByPool", "savings"}
+    assert set(made["totals"]) == {"usdPerHour", "idleUSDPerHour", "gpusByPool", "savings", "energy"}
     by_key = {one["workload"]: one for one in made["decisions"]}
     berth = by_key["chat/llama70b"]["berths"][0]
     assert set(berth) == {
