@@ -107,7 +107,10 @@ class BatchService:
     host_overlap: Floats
     """Share of the copies that runs while the GPU works."""
     host_jitter: Floats
+    """Coefficients of variation of what the server adds, of a pass, and of latencies in a closed loop of several
+    instances."""
     pass_jitter: Floats
+    loop_jitter: Floats
     burstiness: Floats
     client_share: float
     """Of a closed load's round trips: what is not waiting for the answer."""
@@ -134,6 +137,7 @@ class BatchService:
             host_serial=self.host_serial * host,
             host_jitter=self.host_jitter * spread,
             pass_jitter=self.pass_jitter * spread,
+            loop_jitter=self.loop_jitter * spread,
         )
         return replace(service, maximum_rate=service.largest_batch / service.cycle_seconds(service.largest_batch))
 
@@ -183,18 +187,23 @@ class BatchService:
         batch = np.clip(clients / (self.instances + 1), 1.0, self.largest_batch)
         alone = self.pass_seconds(batch)
         unhindered = self.host + alone
-        longest = clients * self.cycle_seconds(batch) / batch
+        # The first request to come back finds an idle instance and is served alone, unless full batches wait anyway.
+        waiting = np.clip(self.instances + 1 - clients / self.largest_batch, 0.0, 1.0) * (1 - 1 / batch)
+        lone = np.where(self.instances > 1, waiting, 0.0) * self.cycle_seconds(np.ones_like(batch))
+        longest = clients * self.cycle_seconds(batch) / batch + lone
         latency = np.maximum(unhindered, longest)
         rate = (1 - self.client_share) * clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
+        # One instance takes clients in turns of equal length; of several, who goes with whom changes all the time.
+        uneven = np.where((self.instances > 1) & (clients > 1), self.loop_jitter, 0.0)
         return self._state(
             rate=rate,
             batch=batch,
             busy=busy,
             service=alone,
             queue=queue,
-            waiting=Latency(queue, [Jitter(self.host_jitter * queue)]),
+            waiting=Latency(queue, [Jitter(uneven * latency)]),
         )
 
     def batch_state(self, requests: Floats) -> ClassicState:
@@ -259,8 +268,9 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
         host=through_server(table, engine.request_seconds) + copies,
         host_serial=copies,
         host_overlap=engine.host_overlap,
-        host_jitter=engine.host_jitter,
+        host_jitter=np.full(len(table), constants.classic.jitter.host),
         pass_jitter=np.full(len(table), constants.classic.jitter.network_pass),
+        loop_jitter=engine.loop_jitter,
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
         client_share=constants.classic.client_share,
         maximum_rate=np.ones_like(largest),

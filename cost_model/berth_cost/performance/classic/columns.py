@@ -27,7 +27,7 @@ class ClassicColumns:
     request_seconds: Floats
     host_bytes_per_second: Floats
     host_overlap: Floats
-    host_jitter: Floats
+    loop_jitter: Floats
     reserved_memory_bytes: Floats
 
 
