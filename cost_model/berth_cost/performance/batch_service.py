@@ -11,8 +11,14 @@ import numpy as np
 from berth_cost.hardware.device import DeviceColumns
 from berth_cost.performance.bracketing import Excess, last_true
 from berth_cost.performance.case_table import CaseTable, Floats, Integers, LoadKind, NetworkCalibration, rows_of
-from berth_cost.performance.classic.columns import ClassicColumns, classic_columns, family_columns, launch_factor
-from berth_cost.performance.engine_constants import Constants, behind_server, efficiency_factors
+from berth_cost.performance.classic.columns import (
+    ClassicColumns,
+    classic_columns,
+    family_columns,
+    launch_factor,
+    precision_and_gpu,
+)
+from berth_cost.performance.engine_constants import Constants, behind_server
 from berth_cost.performance.percentiles import Jitter, Latency, Part, Residual, Wait
 from berth_cost.performance.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
 from berth_cost.performance.roofline import overlapped, soft_maximum
@@ -304,7 +310,7 @@ def through_server(table: CaseTable, seconds: Floats) -> Floats:
 def pass_coefficients(
     table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
 ) -> PassCoefficients:
-    compute_factor, memory_factor = efficiency_factors(constants.classic, table)
+    compute_factor, memory_factor = precision_and_gpu(constants, table, device)
     family = family_columns(constants, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor
