@@ -88,8 +88,8 @@ KIN = {
 """GPUs that no measurement covers, and measured ones of the same generation, class or power limit: GeForce cards state
 peak rates with 32-bit accumulation, boards of 70 to 165 W are held below theirs."""
 TAIL_QUANTILES = {"p95": NORMAL_QUANTILES["p95"], "p99": NORMAL_QUANTILES["p99"]}
-ARCHITECTURES_TO_TRUST = 2
-"""After which an engine's own unevenness counts as much as everybody's."""
+ARCHITECTURES_TO_TRUST = 1
+"""After which a kind's own unevenness counts as much as everybody's."""
 SPARSE_GAIN = 1.1
 """Assumed: what two-of-four sparsity adds to the rate of 8-bit integers in whole networks, of 2 in a matrix product."""
 COPYING_ENGINE = "pytorch"
@@ -244,28 +244,27 @@ def with_client_share(document: Document, data: Measured) -> Document:
 
 def with_loop_jitter(document: Document, data: Measured) -> Document:
     """How far p95 and p99 of several clients lie above the mean of the same run where several instances serve, of all
-    networks, those of unknown size too. Runs of one architecture are alike, so that each architecture counts as one
-    value; an engine's mean over its architectures is drawn to the mean of all."""
+    networks, those of unknown size too. Runs of one architecture are alike, so that each counts as one value; those
+    whose server holds requests back, and the others, are drawn to the mean of all. By the engine's name the same
+    values err more for architectures that were left out."""
     document = copy.deepcopy(document)
-    names = np.array(keys_of(data.cases)["engines"])
-    kinds = np.array(keys_of(data.cases)["families"])
-    loaded = np.array([in_company(case) and case.serving.instances > 1 for case in data.cases])
-    seen = observations([case for case, its in zip(data.cases, loaded, strict=True) if its])
-    by_statistic = {one.statistic: one for one in seen if one.metric == "latencySeconds"}
+    loaded = [case for case in data.cases if in_company(case) and case.serving.instances > 1]
+    by_statistic = {one.statistic: one for one in observations(loaded) if one.metric == "latencySeconds"}
     if not {"mean", *TAIL_QUANTILES} <= by_statistic.keys():
         return document
-    names, kinds, mean = names[loaded], kinds[loaded], by_statistic["mean"]
-    center = np.full(len(names), np.nan)
-    center[mean.rows] = mean.values
-    deviation = np.full((len(TAIL_QUANTILES), len(names)), np.nan)
+    kinds = np.array(keys_of(loaded)["families"])
+    held = np.array([(case.serving.maximum_queue_delay_microseconds or 0) > 0 for case in loaded])
+    center = np.full(len(loaded), np.nan)
+    center[by_statistic["mean"].rows] = by_statistic["mean"].values
+    deviation = np.full((len(TAIL_QUANTILES), len(loaded)), np.nan)
     for position, (statistic, quantile) in enumerate(TAIL_QUANTILES.items()):
         one = by_statistic[statistic]
         deviation[position, one.rows] = (one.values / center[one.rows] - 1) / quantile
     whole = _by_architecture(deviation, kinds)
-    for name, engine in document["classic"]["engines"].items():
-        own = _by_architecture(deviation[:, names == name], kinds[names == name])
+    for name, chosen in (("loop", ~held), ("held_loop", held)):
+        own = _by_architecture(deviation[:, chosen], kinds[chosen])
         drawn = (sum(own) + ARCHITECTURES_TO_TRUST * np.mean(whole)) / (len(own) + ARCHITECTURES_TO_TRUST)
-        engine["loop_jitter"] = float(np.clip(drawn, 0.01, 0.8))
+        document["classic"]["jitter"][name] = float(np.clip(drawn, 0.01, 0.8))
     return document
 
 

@@ -28,7 +28,6 @@ class ClassicColumns:
     request_seconds: Floats
     host_bytes_per_second: Floats
     host_overlap: Floats
-    loop_jitter: Floats
     reserved_memory_bytes: Floats
 
 
