@@ -31,6 +31,10 @@ REFERENCE_PARAMETERS, REFERENCE_LAYERS = 25e6, 50.0
 RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
 WIDEST = np.log(6.0)
 """Networks with more than six times the reference's parameters, or less than a sixth, are as those."""
+UNEVEN_BATCHES = 0.4
+"""Squared coefficient of variation of batches that many busy instances take: whoever is idle first takes all that
+waits, and leaves little to the next. As simulated (``simulated.dynamic_batching``: 2 and 4 instances, 8 to 64 requests
+a batch)."""
 HIGHEST_EFFICIENCY = 0.8
 """Of the peak rate: large matrix products reach 77 to 87 % of it (public measurements on A100, H100, B200)."""
 
@@ -131,7 +135,12 @@ class BatchService:
 
     def cycle_seconds(self, requests: Floats) -> Floats:
         """The same, with the copies through the host: they overlap in part with what the GPU does."""
-        return overlapped(self.device_cycle_seconds(requests), requests * self.host_serial, self.host_overlap)
+        return self.cycle_seconds_of(requests, self.instances)
+
+    def cycle_seconds_of(self, requests: Floats, busy: Floats) -> Floats:
+        """The same where only ``busy`` of the instances are at work."""
+        device = self.work.seconds(requests * self.items, busy)
+        return overlapped(device, requests * self.host_serial, self.host_overlap)
 
     def calibrated(self, runs: NetworkCalibration) -> "BatchService":
         """As measured runs of the deployment, or of ones like it, have corrected it."""
@@ -173,16 +182,19 @@ class BatchService:
         batch = np.clip(np.maximum(natural_batch(arrivals), 1 + rate * self.delay), 1.0, self.largest_batch)
         cycle = self.cycle_seconds(batch)
         busy = np.minimum(rate * cycle / batch, 1.0)
-        alone = self.pass_seconds(batch)
-        shared = self.instances * self.device_cycle_seconds(batch)
-        service = alone + busy * np.maximum(shared - alone, 0.0)
+        # A batch is copied before it starts; what the server adds to a request has the copy of one.
+        alone = self.cycle_seconds_of(batch, np.ones_like(batch)) - self.host_serial
+        shared = self.instances * cycle - self.host_serial
+        # Who asks is likelier in a large batch than in a small one.
+        uneven = UNEVEN_BATCHES * (1 - 1 / self.instances) * (1 - 1 / batch) * busy
+        service = (1 + uneven) * (alone + busy * np.maximum(shared - alone, 0.0))
         all_busy = waiting_probability(busy, self.instances)
         utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
         overflow, overflow_probability = overflow_wait(
             utilization, self.largest_batch, self.cycle_seconds(self.largest_batch), self.burstiness
         )
         residual = Residual(np.maximum(cycle - self.delay, 0.0), all_busy)
-        waits: list[Part] = [residual, Wait(overflow, overflow_probability)]
+        waits: list[Part] = [residual, Wait(overflow, overflow_probability), Jitter(np.sqrt(uneven) * service)]
         queue = self.delay + residual.mean() + overflow
         return self._state(
             rate=rate, batch=batch, busy=busy, service=service, queue=queue, waiting=Latency(self.delay, waits)

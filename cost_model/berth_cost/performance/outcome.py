@@ -174,8 +174,14 @@ def language_outcome(
         )
 
 
-def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> Outcome:
-    """Of rows that are all classic networks under loads of one kind."""
+def classic_outcome(
+    table: CaseTable,
+    kind: LoadKind,
+    constants: Constants,
+    point_state: Callable[[ClassicReplicas, LoadKind, Floats], ClassicState] = classic_state,
+) -> Outcome:
+    """Of rows that are all classic networks under loads of one kind; ``point_state`` as in
+    :func:`language_outcome`."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         replicas = classic_replicas(table, constants)
         edges = _edges(replicas, constants, LATENCY)
@@ -184,6 +190,9 @@ def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> O
         latencies = _per_state(states, _latency_by_name)
         columns = _latency_columns(replicas, constants, latencies, (LATENCY,))
         state, stretch = states[1], edges[1]
+        if point_state is not classic_state and kind is LoadKind.OPEN:
+            state = point_state(replicas, kind, stretch)
+            _moved(columns, latencies[1], _latency_by_name(state), _told(table))
         rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
         if kind is LoadKind.OPEN:
             rates = _served_rates(replicas, edges)

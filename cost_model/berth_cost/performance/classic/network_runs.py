@@ -151,9 +151,9 @@ def places_of(table: CaseTable, constants: Constants, codes: dict[str, int]) -> 
                 coded(table.precisions, table.precision_index),
             ]
         ),
-        share=np.log(
-            [1.0 if one is None else one.compute_slices / one.compute_slices_total for one in table.slices]
-        )[table.slice_index],
+        share=np.log([1.0 if one is None else one.compute_slices / one.compute_slices_total for one in table.slices])[
+            table.slice_index
+        ],
         load=np.log(load) + np.log(table.items_per_request),
         kind=table.load_kind,
         instances=table.instances.astype(np.float64),
