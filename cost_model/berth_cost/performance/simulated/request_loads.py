@@ -16,9 +16,9 @@ from berth_cost.performance.simulated.dynamic_batching import simulated_seconds
 
 LIGHT_UTILIZATION = 0.02
 """Of the maximum rate: below it requests hardly meet, and closed forms are exact enough."""
-SHORT_OF_SATURATION = 0.95
+SHORT_OF_SATURATION = 0.9
 """Beyond it a queue takes longer to settle than a run lasts: closed forms, which know where it settles."""
-REQUESTS, MOST_REQUESTS = 1000, 8000
+REQUESTS, MOST_REQUESTS = 2000, 8000
 """Of a server that answers one by one, and of one with large batches: as many batches, if the memory holds them."""
 ROWS = 256
 """Simulated in lockstep: enough to share the cost of an event, few enough for the memory."""
