@@ -18,7 +18,7 @@ from berth_cost.performance.batching import LanguageState
 from berth_cost.performance.case_table import Booleans, CaseTable, Floats, Integers, LoadKind
 from berth_cost.performance.energy import power_watts
 from berth_cost.performance.engine_constants import Constants
-from berth_cost.performance.feasibility import OVERLOAD, Feasibility, check_overload, without_reasons
+from berth_cost.performance.feasibility import OVERLOAD, Feasibility, check_batch, check_overload, without_reasons
 from berth_cost.performance.percentiles import STATISTICS, Latency
 from berth_cost.performance.prediction_table import SCALAR
 from berth_cost.performance.replica import (
@@ -184,6 +184,7 @@ def classic_outcome(
     :func:`language_outcome`."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         replicas = classic_replicas(table, constants)
+        check_batch(table, replicas.reasons)
         edges = _edges(replicas, constants, LATENCY)
         states = _states(replicas, kind, edges, classic_state)
         refuse_overload(replicas, kind, edges[1])

@@ -90,7 +90,8 @@ def predict(table: CaseTable, constants: Constants | None = None, *, seed: int |
     without one from closed forms, as everything else does.
 
     Reasons: ``unknown`` (a number that nobody knows, named in the message), ``parallelism``, ``precision``,
-    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second). A classic network is
+    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second), ``batch`` (of a
+    classic network: items of a request, and what its largest batch holds). A classic network is
     refused for memory that it cannot do without; :func:`feasibility` and :func:`sustainable_rate`, which promise that
     it runs, refuse it for memory that it may need.
     """
@@ -136,8 +137,8 @@ def _prediction_table(table: CaseTable, outcome: Outcome, constants: Constants) 
 
 
 def feasibility(table: CaseTable, constants: Constants | None = None) -> Feasibility:
-    """Only whether each case is sure to run, whatever its load: what :func:`predict` refuses except ``overload``, and
-    what may need more memory than there is."""
+    """Only whether each case is sure to run, whatever its load: what :func:`predict` refuses except ``overload`` and
+    ``batch``, and what may need more memory than there is."""
     constants = constants or built_in_constants()
     reasons = without_reasons(len(table))
     for chosen, replicas in _by_kind_of_model(table, constants):

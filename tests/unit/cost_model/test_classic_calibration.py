@@ -16,6 +16,7 @@ from cost_cases import GPU, RESNET50, at_rates, case, open_at, scaled_gpu, table
 
 LATENCY = "latencySeconds"
 UNKNOWN = Model(name="nobody-knows", dense=Dense())
+LARGE = Serving(maximum_batch_size=64)
 
 
 def batch(size: int) -> Load:
@@ -24,7 +25,7 @@ def batch(size: int) -> Load:
 
 def true_seconds(load: Load, *, fixed: float = 1.0, item: float = 1.0, gpu: GPUSpecification = GPU) -> float:
     """Of ResNet-50 where a pass takes ``fixed`` and an item ``item`` times as long as the constants say."""
-    one = table([case(RESNET50, load, gpu=gpu)])
+    one = table([case(RESNET50, load, gpu=gpu, serving=LARGE)])
     logs = (np.array([np.log(factor)]) for factor in (fixed, item, 1.0, 1.0))
     factors = NetworkCalibration(*logs, deviation=np.array([np.nan]))
     nothing = {name: np.zeros(1) for name in ("service", "first_token")}
@@ -39,7 +40,7 @@ def run(load: Load, seconds: float, **elsewhere: object) -> MeasuredPoint:
 
 def told(load: Load, *runs: MeasuredPoint, model: Model = RESNET50):
     """(the table that knows the runs, its predictions)."""
-    known = calibrated(table([case(model, load)]), [(np.array([0]), runs)], {})
+    known = calibrated(table([case(model, load, serving=LARGE)]), [(np.array([0]), runs)], {})
     return known, predict(known)
 
 
