@@ -91,7 +91,7 @@ def predict(table: CaseTable, constants: Constants | None = None, *, seed: int |
 
     Reasons: ``unknown`` (a number that nobody knows, named in the message), ``parallelism``, ``precision``,
     ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second), ``batch`` (of a
-    classic network: items of a request, and what its largest batch holds). A classic network is
+    classic network: items of a request, and what its largest batch holds; not under open loads). A classic network is
     refused for memory that it cannot do without; :func:`feasibility` and :func:`sustainable_rate`, which promise that
     it runs, refuse it for memory that it may need.
     """
