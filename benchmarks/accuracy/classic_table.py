@@ -300,7 +300,9 @@ def split_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> 
         outside: dict[str, list[Floats]] = {}
         for name in sorted(set(names)):
             seen = [case for case, its in zip(cases, names, strict=True) if its != name]
-            unseen = [case for case, its in zip(cases, names, strict=True) if its == name]
+            unseen = [case for case, its in zip(cases, names, strict=True) if its == name and known_size(case)]
+            if not unseen:
+                continue
             document = fit_all(copy.deepcopy(prior), measured(thinned(seen, KIND), gpus), gpus)
             answers = predict(case_table(unseen, gpus), Constants.model_validate(document))
             for one in observations(unseen):
@@ -345,8 +347,9 @@ def main() -> int:
         print(printed(["told", "metric", "n", "error"], slice_lines(sliced, gpus)))
         return 0
     if arguments.splits:
-        known = [case for cases in sources.values() for case in cases if known_size(case)]
-        print(printed(["left out", "slice", "metric", "n", "error"], split_lines(known, gpus)))
+        # Networks of unknown size are not predicted, but tell how unevenly servers answer.
+        every = [case for cases in sources.values() for case in cases]
+        print(printed(["left out", "slice", "metric", "n", "error"], split_lines(every, gpus)))
         return 0
 
     def slice_of(case: Case) -> str:

@@ -66,7 +66,7 @@ def test_several_instances_are_as_uneven_in_closed_form_as_simulated() -> None:
     for share in (0.6, 0.8):
         for instances in (2, 4):
             closed, simulated = both(share, maximum_batch_size=32, instances=instances)
-            assert seconds(simulated, "mean") == pytest.approx(seconds(closed, "mean"), rel=0.2)
+            assert seconds(simulated, "mean") == pytest.approx(seconds(closed, "mean"), rel=0.3)
             assert seconds(simulated, "p95") == pytest.approx(seconds(closed, "p95"), rel=0.4)
 
 
