@@ -170,3 +170,25 @@ def test_what_runs_beside_something_hides_behind_it():
     sequential, beside = (overlapped(work, launches, np.array([share]))[0] for share in (0.0, 1.0))
     assert sequential == 5.0
     assert 4.0 < beside < 4.02
+
+
+def test_slices_of_like_size_tell_more_of_each_other():
+    load, small = Load(kind="saturated"), GPU.mig_profiles[0]
+    double = small.model_copy(update={"name": "2g.20gb", "compute_slices": 2, "memory_slices": 2})
+    gpu = GPU.model_copy(update={"mig_profiles": (small, double)})
+
+    def width_on(profile: str | None) -> float:
+        """Where one run on the smallest slice was told."""
+        asked = case(RESNET50, load, gpu=gpu, mig_profile=profile)
+        point = run(load, 0.02, hardware=case(RESNET50, load, gpu=gpu, mig_profile=small.name).hardware)
+        return width(predict(calibrated(table([asked]), [(np.array([0]), [point])], {})))
+
+    assert width_on(small.name) < width_on("2g.20gb") < width_on(None)
+
+
+def test_a_gpu_without_fast_eight_bit_units_runs_them_as_it_runs_sixteen():
+    slow = GPU.model_copy(update={"peak_flops_per_second": {**GPU.peak_flops_per_second, "int8": 1e12}})
+    asked = [case(RESNET50, batch(16), gpu=slow, precision=precision, serving=LARGE) for precision in ("fp16", "int8")]
+    sixteen, eight = predict(table(asked)).point[LATENCY]["mean"]
+    # Weights and activations are half as large, and nothing else differs.
+    assert 0.5 * sixteen < eight <= sixteen
