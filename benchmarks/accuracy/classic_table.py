@@ -5,13 +5,14 @@ median / mean, and the share of observations inside the 90 % band:
 
 - no run: as shipped (``--splits`` shows what holds for what the constants have not seen);
 - one run, two runs: every deployment told its run of middle load, or those of lowest and highest load, and asked about
-  its others;
+  its others; two inside: told those a quarter from either end of its loads;
 - other GPU: told the run of middle load of the same network on another GPU;
 - naive: work over peak rate and bandwidth, with the one factor for each row of the table that suits it best;
 - α + β·load: the straight line through the same two runs.
 
 ``--splits`` fits the constants again without each fold of models, each GPU, engine and precision, and judges them on
-what was left out; it takes minutes. ``--slices`` splits the table by GPU, precision and engine too.
+what was left out; it takes minutes. ``--slices`` splits the table by GPU, precision and engine too. ``--mig`` tells
+networks that ran on two slices of a GPU some runs on either or one, and asks about the others.
 """
 
 import argparse
@@ -142,6 +143,41 @@ def ends(rows: list[int]) -> list[int]:
     return [rows[0], rows[-1]]
 
 
+def inside(rows: list[int]) -> list[int]:
+    return [rows[len(rows) // 4], rows[3 * len(rows) // 4]]
+
+
+def slice_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> list[list[str]]:
+    """Every network told runs on its smallest slice, its largest, or both."""
+    names = {case.hardware.mig_profile for case in cases} - {None}
+    small, large = min(names, default=None), max(names, default=None)
+    some, every = middle, lambda rows: rows
+    ways = {
+        f"one run on {small}, one on {large}": (some, some),
+        f"all runs on {small}": (every, None),
+        f"all runs on {large}": (None, every),
+    }
+    found = []
+    for label, picks in ways.items():
+        asked, runs = np.zeros(len(cases), dtype=np.bool_), []
+        for rows in grouped(cases, network):
+            told: list[int] = []
+            for name, pick in zip((small, large), picks, strict=True):
+                here = [row for row in rows if cases[row].hardware.mig_profile == name]
+                told += pick(here) if pick and here else []
+            runs.append((np.array(rows, dtype=np.int64), [as_run(cases[row]) for row in told]))
+            asked[rows] = True
+            asked[told] = False
+        answers = predict(calibrated(case_table(cases, gpus), runs, gpus))
+        for one in observations(cases):
+            rows = asked[one.rows]
+            if one.statistic in SHOWN.get(one.metric, ()):
+                error = cell(one.log_ratio(answers)[rows], one.inside(answers)[rows])
+                if error:
+                    found.append([label, one.metric, str(error.cases), str(error)])
+    return found
+
+
 def straight_lines(cases: Sequence[Case], one: Observations) -> Floats:
     """log(α + β·load) through the runs of lowest and highest load of each deployment, by row of ``cases``; nan where
     it has fewer than three. Of a rate, its inverse times the load is drawn."""
@@ -181,6 +217,7 @@ def lines(
         told_own_runs(cases, gpus, middle),
         told_own_runs(cases, gpus, ends),
         told_elsewhere(cases, gpus),
+        told_own_runs(cases, gpus, inside),
     ]
     slices = np.array([slice_of(case) for case in cases])
     found = []
@@ -204,13 +241,24 @@ def lines(
             if any(cells):
                 label = one.metric if one.statistic == "value" else f"{one.metric}.{one.statistic}"
                 texts = ["" if one_cell is None else str(one_cell) for one_cell in cells]
-                found.append(
-                    [name, label, counts[0], texts[0], texts[4], texts[1], counts[1], texts[2], texts[5], texts[3]]
-                )
+                order = (0, 5, 1, 2, 6, 4, 3)
+                found.append([name, label, *counts, *(texts[column] for column in order)])
     return found
 
 
-HEADERS = ["slice", "metric", "n", "no run", "naive", "one run", "n", "two runs", "α + β·load", "other GPU"]
+HEADERS = [
+    "source, load",
+    "metric",
+    "n",
+    "n of two runs",
+    "no run",
+    "naive",
+    "one run",
+    "two runs",
+    "α + β·load",
+    "two inside",
+    "other GPU",
+]
 
 
 def printed(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -252,7 +300,9 @@ def split_lines(cases: Sequence[Case], gpus: Mapping[str, GPUSpecification]) -> 
         outside: dict[str, list[Floats]] = {}
         for name in sorted(set(names)):
             seen = [case for case, its in zip(cases, names, strict=True) if its != name]
-            unseen = [case for case, its in zip(cases, names, strict=True) if its == name]
+            unseen = [case for case, its in zip(cases, names, strict=True) if its == name and known_size(case)]
+            if not unseen:
+                continue
             document = fit_all(copy.deepcopy(prior), measured(thinned(seen, KIND), gpus), gpus)
             answers = predict(case_table(unseen, gpus), Constants.model_validate(document))
             for one in observations(unseen):
@@ -284,6 +334,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of <source>.jsonl.gz")
     parser.add_argument("--splits", action="store_true", help="fit without models, GPUs, engines, precisions; minutes")
     parser.add_argument("--slices", action="store_true", help="by GPU, precision and engine too")
+    parser.add_argument("--mig", action="store_true", help="runs on one slice of a GPU for another")
     arguments = parser.parse_args()
     sources = {name: [case for case in cases if case.model.dense] for name, cases in read_cases(arguments.data).items()}
     sources = {name: cases for name, cases in sources.items() if len(cases) >= FEWEST and cases[0].observed}
@@ -291,9 +342,14 @@ def main() -> int:
         print(f"no measured cases in {arguments.data}: name a folder with --data", file=sys.stderr)
         return 1
     gpus = GPUCatalogue.load_builtin().specifications
+    if arguments.mig:
+        sliced = [case for cases in sources.values() for case in cases if case.hardware.mig_profile]
+        print(printed(["told", "metric", "n", "error"], slice_lines(sliced, gpus)))
+        return 0
     if arguments.splits:
-        known = [case for cases in sources.values() for case in cases if known_size(case)]
-        print(printed(["left out", "slice", "metric", "n", "error"], split_lines(known, gpus)))
+        # Networks of unknown size are not predicted, but tell how unevenly servers answer.
+        every = [case for cases in sources.values() for case in cases]
+        print(printed(["left out", "slice", "metric", "n", "error"], split_lines(every, gpus)))
         return 0
 
     def slice_of(case: Case) -> str:

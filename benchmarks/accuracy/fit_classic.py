@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from constants_fit import (
-    FEWEST_FOR_BAND,
     NOISE,
     Document,
     Kind,
@@ -19,6 +18,7 @@ from constants_fit import (
     at,
     command,
     fit_spread,
+    measured,
     put,
     source_of,
 )
@@ -88,8 +88,8 @@ KIN = {
 """GPUs that no measurement covers, and measured ones of the same generation, class or power limit: GeForce cards state
 peak rates with 32-bit accumulation, boards of 70 to 165 W are held below theirs."""
 TAIL_QUANTILES = {"p95": NORMAL_QUANTILES["p95"], "p99": NORMAL_QUANTILES["p99"]}
-UNEVEN_SHARE = 0.8
-"""Of a latency under load: what is queue and server, and so as uneven as the constant says."""
+ARCHITECTURES_TO_TRUST = 1
+"""After which a kind's own unevenness counts as much as everybody's."""
 SPARSE_GAIN = 1.1
 """Assumed: what two-of-four sparsity adds to the rate of 8-bit integers in whole networks, of 2 in a matrix product."""
 COPYING_ENGINE = "pytorch"
@@ -218,13 +218,19 @@ def fit_all(document: Document, data: Measured, gpus: Mapping[str, GPUSpecificat
     document["classic"]["precisions"]["int8-sparse"]["compute"] = (
         SPARSE_GAIN * document["classic"]["precisions"]["int8"]["compute"]
     )
-    return with_server_jitter(with_client_share(fit_spread(document, data, KIND), data), data)
+    alone = measured([case for case in data.cases if not in_company(case)], gpus)
+    return with_loop_jitter(with_client_share(fit_spread(document, alone, KIND), data), data)
+
+
+def in_company(case: Case) -> bool:
+    """Whether several clients ask."""
+    return (case.load.concurrency or 0) > 1
 
 
 def with_client_share(document: Document, data: Measured) -> Document:
     """By how much Little's law, clients = rate · latency, is missed by several clients' published rates."""
     document = copy.deepcopy(document)
-    closed = [case for case in data.cases if (case.load.concurrency or 0) > 1]
+    closed = [case for case in data.cases if in_company(case)]
     seen = {(one.metric, one.statistic): one for one in observations(closed)}
     latency, rate = seen.get(("latencySeconds", "mean")), seen.get(("itemsPerSecond", SCALAR))
     if latency is not None and rate is not None:
@@ -236,32 +242,35 @@ def with_client_share(document: Document, data: Measured) -> Document:
     return document
 
 
-def with_server_jitter(document: Document, data: Measured) -> Document:
-    """How unevenly each engine's server passes requests on: how far p95 and p99 lie above the mean of the same run, of
-    all networks that several clients asked, those of unknown size too; of an engine that nobody measured under load,
-    as over all of them."""
+def with_loop_jitter(document: Document, data: Measured) -> Document:
+    """How far p95 and p99 of several clients lie above the mean of the same run where several instances serve, of all
+    networks, those of unknown size too. Runs of one architecture are alike, so that each counts as one value; those
+    whose server holds requests back, and the others, are drawn to the mean of all. By the engine's name the same
+    values err more for architectures that were left out."""
     document = copy.deepcopy(document)
-    names = np.array(keys_of(data.cases)["engines"])
-    loaded = np.array([(case.load.concurrency or 0) > 1 for case in data.cases])
-    seen = observations([case for case, its in zip(data.cases, loaded, strict=True) if its])
-    by_statistic = {one.statistic: one for one in seen if one.metric == "latencySeconds"}
+    loaded = [case for case in data.cases if in_company(case) and case.serving.instances > 1]
+    by_statistic = {one.statistic: one for one in observations(loaded) if one.metric == "latencySeconds"}
     if not {"mean", *TAIL_QUANTILES} <= by_statistic.keys():
         return document
-    names, mean = names[loaded], by_statistic["mean"]
-    center = np.full(len(names), np.nan)
-    center[mean.rows] = mean.values
-    deviations: dict[str, list[NDArray[np.float64]]] = {GENERAL: []}
-    for statistic, quantile in TAIL_QUANTILES.items():
+    kinds = np.array(keys_of(loaded)["families"])
+    held = np.array([(case.serving.maximum_queue_delay_microseconds or 0) > 0 for case in loaded])
+    center = np.full(len(loaded), np.nan)
+    center[by_statistic["mean"].rows] = by_statistic["mean"].values
+    deviation = np.full((len(TAIL_QUANTILES), len(loaded)), np.nan)
+    for position, (statistic, quantile) in enumerate(TAIL_QUANTILES.items()):
         one = by_statistic[statistic]
-        deviation = (one.values / center[one.rows] - 1) / quantile / UNEVEN_SHARE
-        for engine in sorted(set(names[one.rows])):
-            deviations.setdefault(engine, []).append(deviation[names[one.rows] == engine])
-        deviations[GENERAL].append(deviation)
-    for name, engine in document["classic"]["engines"].items():
-        found = np.concatenate(deviations.get(name, [np.empty(0)]))
-        found = found[np.isfinite(found)] if len(found) >= FEWEST_FOR_BAND else np.concatenate(deviations[GENERAL])
-        engine["host_jitter"] = float(np.clip(np.nanmedian(found), 0.01, 0.8))
+        deviation[position, one.rows] = (one.values / center[one.rows] - 1) / quantile
+    whole = _by_architecture(deviation, kinds)
+    for name, chosen in (("loop", ~held), ("held_loop", held)):
+        own = _by_architecture(deviation[:, chosen], kinds[chosen])
+        drawn = (sum(own) + ARCHITECTURES_TO_TRUST * np.mean(whole)) / (len(own) + ARCHITECTURES_TO_TRUST)
+        document["classic"]["jitter"][name] = float(np.clip(drawn, 0.01, 0.8))
     return document
+
+
+def _by_architecture(deviation: NDArray[np.float64], kinds: NDArray[np.str_]) -> list[float]:
+    """The median of each; ``deviation`` of shape (statistics, runs)."""
+    return [float(np.nanmedian(deviation[:, kinds == kind])) for kind in sorted(set(kinds))]
 
 
 def assume_kin(document: Document) -> None:
@@ -288,7 +297,7 @@ KIND = Kind(
     engines=ENGINES,
     priors=PRIORS,
     shared_parameters=shared_parameters,
-    jitter=("network_pass",),
+    jitter=("network_pass", "host"),
     banded=("latencySeconds", "itemsPerSecond"),
     source_weight=300,
     belongs=is_network,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from berth_cost.cases.case import Case, Hardware, Prediction
 from berth_cost.cases.lines import CaseFlaw, NumberedCase, flaw_of, read_cases
-from berth_cost.cases.measured_runs import completed, contradictions, numbers_of
+from berth_cost.cases.measured_runs import completed, contradictions, impossible, numbers_of
 from berth_cost.cases.records import predict_cases
 from berth_cost.hardware.gpu_catalogue import GPUCatalogue, UnknownGPU
 
@@ -44,6 +44,10 @@ def checked(read: NumberedCase | CaseFlaw, catalogue: GPUCatalogue) -> NumberedC
         if not list(numbers_of(point.metrics)):
             return flaw_of(read, f"measured[{index}].metrics", "states nothing: say what was measured")
     runs = [completed(point, read.case) for point in read.case.measured]
+    for index, run in enumerate(runs):
+        why = impossible(run)
+        if why is not None:
+            return flaw_of(read, f"measured[{index}].metrics", why)
     for first, second, words_of_both in contradictions(runs):
         message = f"the same configuration as measured[{first}], and {words_of_both}: remove the wrong one"
         return flaw_of(read, f"measured[{second}]", message)

@@ -1,12 +1,13 @@
 """Measured runs before they calibrate anything: completed by their case, and checked against each other."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from berth_cost.cases.case import Case, MeasuredPoint, Metrics, Percentiles
 
 OVERRIDES = ("hardware", "precision", "engine", "parallelism", "serving", "load", "request")
 """What a run may state; what it leaves out is as in the case."""
+PERCENTILES = ("p50", "p90", "p95", "p99")
 CONTRADICTION = 2.0
 """Measured again, a configuration differs by 4 to 6 % (InferenceMAX repeats, BERT over TensorRT releases, read 2026):
 a factor of two in a mean, a median or a rate is another configuration, or an error of measurement."""
@@ -62,3 +63,27 @@ def _difference(first: Metrics, second: Metrics) -> str | None:
             name = metric if statistic is None else f"{metric}.{statistic}"
             return f"{name} is {value:g} in one and {other:g} in the other, a factor of {factor:.1f}"
     return None
+
+
+def impossible(run: MeasuredPoint) -> str | None:
+    """Why one run cannot be true, in words: percentiles that fall, or more requests at once than there were clients
+    (Little's law: rate × latency); either by more than two runs may differ."""
+    for metric, rising in _percentiles(run.metrics).items():
+        for (lower, before), (higher, after) in pairwise(rising):
+            if before > CONTRADICTION * after:
+                return f"{metric}.{lower} is {before:g} and {higher} is {after:g}: percentiles rise"
+    clients = None if run.load is None or run.load.kind != "closed" else run.load.concurrency
+    times = run.metrics.latency_seconds or run.metrics.end_to_end_seconds
+    rate, seconds = run.metrics.requests_per_second, None if times is None else times.mean
+    if clients and rate and seconds and rate * seconds > CONTRADICTION * clients:
+        return f"{rate:g} requests per second of {seconds:g} s each are more at once than {clients:g} clients"
+    return None
+
+
+def _percentiles(metrics: Metrics) -> dict[str, list[tuple[str, float]]]:
+    """By metric, in the order in which they should rise."""
+    found: dict[str, dict[str, float]] = {}
+    for metric, statistic, value in numbers_of(metrics):
+        if statistic is not None:
+            found.setdefault(metric, {})[statistic] = value
+    return {metric: [(name, own[name]) for name in PERCENTILES if name in own] for metric, own in found.items()}

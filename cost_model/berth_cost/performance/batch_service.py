@@ -11,8 +11,14 @@ import numpy as np
 from berth_cost.hardware.device import DeviceColumns
 from berth_cost.performance.bracketing import Excess, last_true
 from berth_cost.performance.case_table import CaseTable, Floats, Integers, LoadKind, NetworkCalibration, rows_of
-from berth_cost.performance.classic.columns import ClassicColumns, classic_columns, family_columns, launch_factor
-from berth_cost.performance.engine_constants import Constants, behind_server, efficiency_factors
+from berth_cost.performance.classic.columns import (
+    ClassicColumns,
+    classic_columns,
+    family_columns,
+    launch_factor,
+    precision_and_gpu,
+)
+from berth_cost.performance.engine_constants import Constants, behind_server
 from berth_cost.performance.percentiles import Jitter, Latency, Part, Residual, Wait
 from berth_cost.performance.queueing import HIGHEST_UTILIZATION, natural_batch, overflow_wait, waiting_probability
 from berth_cost.performance.roofline import overlapped, soft_maximum
@@ -25,6 +31,10 @@ REFERENCE_PARAMETERS, REFERENCE_LAYERS = 25e6, 50.0
 RAMP_REFERENCE_FLOPS_PER_SECOND = 1e14
 WIDEST = np.log(6.0)
 """Networks with more than six times the reference's parameters, or less than a sixth, are as those."""
+UNEVEN_BATCHES = 0.4
+"""Squared coefficient of variation of batches that many busy instances take: whoever is idle first takes all that
+waits, and leaves little to the next. As simulated (``simulated.dynamic_batching``: 2 and 4 instances, 8 to 64 requests
+a batch)."""
 HIGHEST_EFFICIENCY = 0.8
 """Of the peak rate: large matrix products reach 77 to 87 % of it (public measurements on A100, H100, B200)."""
 
@@ -107,7 +117,10 @@ class BatchService:
     host_overlap: Floats
     """Share of the copies that runs while the GPU works."""
     host_jitter: Floats
+    """Coefficients of variation of what the server adds, of a pass, and of latencies in a closed loop of several
+    instances."""
     pass_jitter: Floats
+    loop_jitter: Floats
     burstiness: Floats
     client_share: float
     """Of a closed load's round trips: what is not waiting for the answer."""
@@ -122,7 +135,12 @@ class BatchService:
 
     def cycle_seconds(self, requests: Floats) -> Floats:
         """The same, with the copies through the host: they overlap in part with what the GPU does."""
-        return overlapped(self.device_cycle_seconds(requests), requests * self.host_serial, self.host_overlap)
+        return self.cycle_seconds_of(requests, self.instances)
+
+    def cycle_seconds_of(self, requests: Floats, busy: Floats) -> Floats:
+        """The same where only ``busy`` of the instances are at work."""
+        device = self.work.seconds(requests * self.items, busy)
+        return overlapped(device, requests * self.host_serial, self.host_overlap)
 
     def calibrated(self, runs: NetworkCalibration) -> "BatchService":
         """As measured runs of the deployment, or of ones like it, have corrected it."""
@@ -134,6 +152,7 @@ class BatchService:
             host_serial=self.host_serial * host,
             host_jitter=self.host_jitter * spread,
             pass_jitter=self.pass_jitter * spread,
+            loop_jitter=self.loop_jitter * spread,
         )
         return replace(service, maximum_rate=service.largest_batch / service.cycle_seconds(service.largest_batch))
 
@@ -163,16 +182,19 @@ class BatchService:
         batch = np.clip(np.maximum(natural_batch(arrivals), 1 + rate * self.delay), 1.0, self.largest_batch)
         cycle = self.cycle_seconds(batch)
         busy = np.minimum(rate * cycle / batch, 1.0)
-        alone = self.pass_seconds(batch)
-        shared = self.instances * self.device_cycle_seconds(batch)
-        service = alone + busy * np.maximum(shared - alone, 0.0)
+        # A batch is copied before it starts; what the server adds to a request has the copy of one.
+        alone = self.cycle_seconds_of(batch, np.ones_like(batch)) - self.host_serial
+        shared = self.instances * cycle - self.host_serial
+        # Who asks is likelier in a large batch than in a small one.
+        uneven = UNEVEN_BATCHES * (1 - 1 / self.instances) * (1 - 1 / batch) * busy
+        service = (1 + uneven) * (alone + busy * np.maximum(shared - alone, 0.0))
         all_busy = waiting_probability(busy, self.instances)
         utilization = np.minimum(rate / self.maximum_rate, HIGHEST_UTILIZATION)
         overflow, overflow_probability = overflow_wait(
             utilization, self.largest_batch, self.cycle_seconds(self.largest_batch), self.burstiness
         )
         residual = Residual(np.maximum(cycle - self.delay, 0.0), all_busy)
-        waits: list[Part] = [residual, Wait(overflow, overflow_probability)]
+        waits: list[Part] = [residual, Wait(overflow, overflow_probability), Jitter(np.sqrt(uneven) * service)]
         queue = self.delay + residual.mean() + overflow
         return self._state(
             rate=rate, batch=batch, busy=busy, service=service, queue=queue, waiting=Latency(self.delay, waits)
@@ -183,18 +205,23 @@ class BatchService:
         batch = np.clip(clients / (self.instances + 1), 1.0, self.largest_batch)
         alone = self.pass_seconds(batch)
         unhindered = self.host + alone
-        longest = clients * self.cycle_seconds(batch) / batch
+        # The first request to come back finds an idle instance and is served alone, unless full batches wait anyway.
+        waiting = np.clip(self.instances + 1 - clients / self.largest_batch, 0.0, 1.0) * (1 - 1 / batch)
+        lone = np.where(self.instances > 1, waiting, 0.0) * self.cycle_seconds(np.ones_like(batch))
+        longest = clients * self.cycle_seconds(batch) / batch + lone
         latency = np.maximum(unhindered, longest)
         rate = (1 - self.client_share) * clients / latency
         busy = np.minimum(rate * self.cycle_seconds(batch) / batch, 1.0)
         queue = latency - unhindered
+        # One instance takes clients in turns of equal length; of several, who goes with whom changes all the time.
+        uneven = np.where((self.instances > 1) & (clients > 1), self.loop_jitter, 0.0)
         return self._state(
             rate=rate,
             batch=batch,
             busy=busy,
             service=alone,
             queue=queue,
-            waiting=Latency(queue, [Jitter(self.host_jitter * queue)]),
+            waiting=Latency(queue, [Jitter(uneven * latency)]),
         )
 
     def batch_state(self, requests: Floats) -> ClassicState:
@@ -250,17 +277,19 @@ def batch_service(table: CaseTable, work: DenseWork, device: DeviceColumns, cons
     largest = np.where(batching, np.maximum(np.floor(stated / items), 1.0), 1.0)
     moved = items * (work.input_bytes + work.output_bytes)
     copies = through_server(table, moved / engine.host_bytes_per_second)
+    delay = np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0)
     service = BatchService(
         work=pass_coefficients(table, work, device, engine, constants),
         items=items,
         largest_batch=largest,
         instances=table.instances.astype(np.float64),
-        delay=np.where(largest > 1, np.nan_to_num(table.maximum_queue_delay_seconds), 0.0),
+        delay=delay,
         host=through_server(table, engine.request_seconds) + copies,
         host_serial=copies,
         host_overlap=engine.host_overlap,
-        host_jitter=engine.host_jitter,
+        host_jitter=np.full(len(table), constants.classic.jitter.host),
         pass_jitter=np.full(len(table), constants.classic.jitter.network_pass),
+        loop_jitter=np.where(delay > 0, constants.classic.jitter.held_loop, constants.classic.jitter.loop),
         burstiness=np.where(np.isnan(table.burstiness), 1.0, table.burstiness),
         client_share=constants.classic.client_share,
         maximum_rate=np.ones_like(largest),
@@ -294,7 +323,7 @@ def through_server(table: CaseTable, seconds: Floats) -> Floats:
 def pass_coefficients(
     table: CaseTable, work: DenseWork, device: DeviceColumns, engine: ClassicColumns, constants: Constants
 ) -> PassCoefficients:
-    compute_factor, memory_factor = efficiency_factors(constants.classic, table)
+    compute_factor, memory_factor = precision_and_gpu(constants, table, device)
     family = family_columns(constants, table)
     flops = device.peak_flops_per_second * engine.compute_efficiency * compute_factor
     bandwidth = device.bandwidth_bytes_per_second * engine.memory_efficiency * memory_factor

@@ -11,6 +11,7 @@ from berth_cost.performance.parameter_count import contradiction
 from berth_cost.performance.work import DenseWork, TransformerWork
 
 UNKNOWN, PARALLELISM, PRECISION, MEMORY, OVERLOAD = "unknown", "parallelism", "precision", "memory", "overload"
+BATCH = "batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,15 @@ def check_memory(reasons: Feasibility, needed_bytes: Floats, limit_bytes: Floats
     if too_much.any():
         message = "weights, engine and the work in hand need more memory than there is"
         reasons.refuse(too_much, MEMORY, message, needed_bytes, limit_bytes)
+
+
+def check_batch(table: CaseTable, reasons: Feasibility) -> None:
+    """A server of classic networks refuses a request that is larger than its largest batch."""
+    sent = np.where(table.load_kind == LoadKind.BATCH, table.batch_size, 1.0) * table.items_per_request
+    too_large = sent > table.maximum_batch_size
+    if too_large.any():
+        message = "a request has more items than serving.maximumBatchSize lets into a batch"
+        reasons.refuse(too_large, BATCH, message, sent, table.maximum_batch_size)
 
 
 def check_overload(reasons: Feasibility, rate: Floats, maximum_rate: Floats) -> None:

@@ -18,7 +18,7 @@ from berth_cost.performance.batching import LanguageState
 from berth_cost.performance.case_table import Booleans, CaseTable, Floats, Integers, LoadKind
 from berth_cost.performance.energy import power_watts
 from berth_cost.performance.engine_constants import Constants
-from berth_cost.performance.feasibility import OVERLOAD, Feasibility, check_overload, without_reasons
+from berth_cost.performance.feasibility import OVERLOAD, Feasibility, check_batch, check_overload, without_reasons
 from berth_cost.performance.percentiles import STATISTICS, Latency
 from berth_cost.performance.prediction_table import SCALAR
 from berth_cost.performance.replica import (
@@ -172,16 +172,28 @@ def language_outcome(
         )
 
 
-def classic_outcome(table: CaseTable, kind: LoadKind, constants: Constants) -> Outcome:
-    """Of rows that are all classic networks under loads of one kind."""
+def classic_outcome(
+    table: CaseTable,
+    kind: LoadKind,
+    constants: Constants,
+    point_state: Callable[[ClassicReplicas, LoadKind, Floats], ClassicState] = classic_state,
+) -> Outcome:
+    """Of rows that are all classic networks under loads of one kind; ``point_state`` as in
+    :func:`language_outcome`."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         replicas = classic_replicas(table, constants)
+        if kind is not LoadKind.OPEN:
+            # Plans ask about open loads of requests that no batch holds, to say how long one would take at least.
+            check_batch(table, replicas.reasons)
         edges = _edges(replicas, constants, LATENCY)
         states = _states(replicas, kind, edges, classic_state)
         refuse_overload(replicas, kind, edges[1])
         latencies = _per_state(states, _latency_by_name)
         columns = _latency_columns(replicas, constants, latencies, (LATENCY,))
         state, stretch = states[1], edges[1]
+        if point_state is not classic_state and kind is LoadKind.OPEN:
+            state = point_state(replicas, kind, stretch)
+            _moved(columns, latencies[1], _latency_by_name(state), _told(table))
         rates = [state.requests_per_second / edge for state, edge in zip(states, edges, strict=True)]
         if kind is LoadKind.OPEN:
             rates = _served_rates(replicas, edges)

@@ -41,6 +41,7 @@ from berth_cost.performance.replica import (
     language_replicas,
 )
 from berth_cost.performance.simulated.open_loads import simulated_language_state
+from berth_cost.performance.simulated.request_loads import simulated_classic_state
 
 __all__ = [
     "Booleans",
@@ -85,22 +86,24 @@ class SustainableRate:
 def predict(table: CaseTable, constants: Constants | None = None, *, seed: int | None = None) -> PredictionTable:
     """Latency percentiles, throughput, memory, power and energy of every case.
 
-    With a ``seed``, percentiles of language models under an open load that is not light come from a simulation, a few
-    milliseconds a case; without one from closed forms, as everything else does.
+    With a ``seed``, percentiles under an open load that is not light come from a simulation, a few milliseconds a case;
+    without one from closed forms, as everything else does.
 
     Reasons: ``unknown`` (a number that nobody knows, named in the message), ``parallelism``, ``precision``,
-    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second). A classic network is
+    ``memory`` (value and limit in bytes), ``overload`` (value and limit in requests per second), ``batch`` (of a
+    classic network: items of a request, and what its largest batch holds; not under open loads). A classic network is
     refused for memory that it cannot do without; :func:`feasibility` and :func:`sustainable_rate`, which promise that
     it runs, refuse it for memory that it may need.
     """
     constants = constants or built_in_constants()
     outcome = empty_outcome(len(table))
     language = is_transformer(table)
-    of_language = language_outcome
+    of_language, of_network = language_outcome, classic_outcome
     if seed is not None:
         of_language = partial(language_outcome, point_state=partial(simulated_language_state, seed=seed))
+        of_network = partial(classic_outcome, point_state=partial(simulated_classic_state, seed=seed))
     for kind in LoadKind:
-        for rows, answer in ((language, of_language), (~language, classic_outcome)):
+        for rows, answer in ((language, of_language), (~language, of_network)):
             chosen = np.flatnonzero(rows & (table.load_kind == kind))
             if len(chosen):
                 scatter(outcome, chosen, answer(table.rows(chosen), kind, constants))
@@ -134,8 +137,8 @@ def _prediction_table(table: CaseTable, outcome: Outcome, constants: Constants) 
 
 
 def feasibility(table: CaseTable, constants: Constants | None = None) -> Feasibility:
-    """Only whether each case is sure to run, whatever its load: what :func:`predict` refuses except ``overload``, and
-    what may need more memory than there is."""
+    """Only whether each case is sure to run, whatever its load: what :func:`predict` refuses except ``overload`` and
+    ``batch``, and what may need more memory than there is."""
     constants = constants or built_in_constants()
     reasons = without_reasons(len(table))
     for chosen, replicas in _by_kind_of_model(table, constants):

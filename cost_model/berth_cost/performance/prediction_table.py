@@ -25,7 +25,7 @@ class PredictionTable:
 
     feasible: Booleans
     reason_code: NDArray[np.object_]
-    """None, or why not: ``memory``, ``precision``, ``overload``, ``unknown``, ``parallelism``."""
+    """None, or why not: ``memory``, ``precision``, ``overload``, ``unknown``, ``parallelism``, ``batch``."""
     reason_message: NDArray[np.object_]
     reason_value: Floats
     reason_limit: Floats

@@ -16,6 +16,7 @@ from cost_cases import GPU, RESNET50, at_rates, case, open_at, scaled_gpu, table
 
 LATENCY = "latencySeconds"
 UNKNOWN = Model(name="nobody-knows", dense=Dense())
+LARGE = Serving(maximum_batch_size=64)
 
 
 def batch(size: int) -> Load:
@@ -24,7 +25,7 @@ def batch(size: int) -> Load:
 
 def true_seconds(load: Load, *, fixed: float = 1.0, item: float = 1.0, gpu: GPUSpecification = GPU) -> float:
     """Of ResNet-50 where a pass takes ``fixed`` and an item ``item`` times as long as the constants say."""
-    one = table([case(RESNET50, load, gpu=gpu)])
+    one = table([case(RESNET50, load, gpu=gpu, serving=LARGE)])
     logs = (np.array([np.log(factor)]) for factor in (fixed, item, 1.0, 1.0))
     factors = NetworkCalibration(*logs, deviation=np.array([np.nan]))
     nothing = {name: np.zeros(1) for name in ("service", "first_token")}
@@ -39,7 +40,7 @@ def run(load: Load, seconds: float, **elsewhere: object) -> MeasuredPoint:
 
 def told(load: Load, *runs: MeasuredPoint, model: Model = RESNET50):
     """(the table that knows the runs, its predictions)."""
-    known = calibrated(table([case(model, load)]), [(np.array([0]), runs)], {})
+    known = calibrated(table([case(model, load, serving=LARGE)]), [(np.array([0]), runs)], {})
     return known, predict(known)
 
 
@@ -169,3 +170,25 @@ def test_what_runs_beside_something_hides_behind_it():
     sequential, beside = (overlapped(work, launches, np.array([share]))[0] for share in (0.0, 1.0))
     assert sequential == 5.0
     assert 4.0 < beside < 4.02
+
+
+def test_slices_of_like_size_tell_more_of_each_other():
+    load, small = Load(kind="saturated"), GPU.mig_profiles[0]
+    double = small.model_copy(update={"name": "2g.20gb", "compute_slices": 2, "memory_slices": 2})
+    gpu = GPU.model_copy(update={"mig_profiles": (small, double)})
+
+    def width_on(profile: str | None) -> float:
+        """Where one run on the smallest slice was told."""
+        asked = case(RESNET50, load, gpu=gpu, mig_profile=profile)
+        point = run(load, 0.02, hardware=case(RESNET50, load, gpu=gpu, mig_profile=small.name).hardware)
+        return width(predict(calibrated(table([asked]), [(np.array([0]), [point])], {})))
+
+    assert width_on(small.name) < width_on("2g.20gb") < width_on(None)
+
+
+def test_a_gpu_without_fast_eight_bit_units_runs_them_as_it_runs_sixteen():
+    slow = GPU.model_copy(update={"peak_flops_per_second": {**GPU.peak_flops_per_second, "int8": 1e12}})
+    asked = [case(RESNET50, batch(16), gpu=slow, precision=precision, serving=LARGE) for precision in ("fp16", "int8")]
+    sixteen, eight = predict(table(asked)).point[LATENCY]["mean"]
+    # Weights and activations are half as large, and nothing else differs.
+    assert 0.5 * sixteen < eight <= sixteen

@@ -380,7 +380,8 @@ def test_a_network_of_unknown_size_is_answered_from_its_runs_alone_without_memor
     assert told.feasible
     assert told.metrics[LATENCY]["mean"] == pytest.approx(0.25, rel=0.03)
     assert "memoryBytesPerGPU" not in told.metrics
-    elsewhere = answer(case(nobody, Load(kind="batch", batch_size=32)).model_copy(update={"measured": (run,)}))
+    larger = case(nobody, Load(kind="batch", batch_size=32), serving=Serving(maximum_batch_size=32))
+    elsewhere = answer(larger.model_copy(update={"measured": (run,)}))
     assert elsewhere.metrics[LATENCY]["mean"] > 0.25
     low, high = elsewhere.band[LATENCY]["mean"]
     assert high / low > told.band[LATENCY]["mean"][1] / told.band[LATENCY]["mean"][0]

@@ -42,6 +42,8 @@ SIZE_SCALES = (0.15, 1.0, 0.6)
 """How what a pass takes, what an item adds and what the server adds grow with the size of a network, as powers: of
 published runs behind Triton, those that least depend on which run of a deployment is told."""
 DIFFERENCES = ("gpu", "slice", "engine", "version", "precision")
+SLICE_REACH = np.log(7.0)
+"""e-folds of the share of a GPU over which what belongs to a slice falls to 1/e: from the whole to the smallest."""
 SAME_LOAD = 1e-6
 
 
@@ -161,7 +163,9 @@ def _start(runs: Runs, seconds: Floats, slots: Integers, assumed: Booleans) -> F
 
 def _covariance(prior: CalibrationPrior, a: Places, b: Places, assumed: Booleans) -> Floats:
     """Of the factors of two deployments, shape (4, ...): what they have in common they share in value."""
-    same = a.keys == b.keys
+    same = (a.keys == b.keys).astype(np.float64)
+    # Slices of like size have more in common than the smallest and the whole.
+    same[DIFFERENCES.index("slice")] = np.exp(-np.abs(a.share - b.share) / SLICE_REACH)
     guessed = assumed.reshape(-1, *([1] * (same.ndim - 2)))
     found = []
     for factor in FACTORS:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from berth_cost.hardware.device import FASTER_INSTEAD, DeviceColumns
 from berth_cost.performance.case_table import CaseTable, Floats
 from berth_cost.performance.classic.constants import ClassicGPUConstants, FamilyConstants
-from berth_cost.performance.engine_constants import Constants, engine_names
+from berth_cost.performance.engine_constants import Constants, efficiency_factors, engine_names
 from berth_cost.performance.fitted_constants import GENERAL
 from berth_cost.performance.work import TRANSFORMER_FAMILIES
 
@@ -27,7 +28,6 @@ class ClassicColumns:
     request_seconds: Floats
     host_bytes_per_second: Floats
     host_overlap: Floats
-    host_jitter: Floats
     reserved_memory_bytes: Floats
 
 
@@ -66,6 +66,18 @@ def family_columns(constants: Constants, table: CaseTable) -> FamilyColumns:
         launches=np.where(transformer & np.isfinite(alike), alike, launches),
         device=np.array([family.device for family in families])[table.model_index],
     )
+
+
+def precision_and_gpu(constants: Constants, table: CaseTable, device: DeviceColumns) -> tuple[Floats, Floats]:
+    """:func:`efficiency_factors`; where a GPU runs in 16 bits what asks for 8, as well as it runs 16 bits."""
+    compute, memory = efficiency_factors(constants.classic, table)
+    known = [constants.classic.precisions.get(one) if one in FASTER_INSTEAD else None for one in table.precisions]
+    instead = device.peak_flops_per_second <= device.attention_flops_per_second
+    of_compute, of_memory = (
+        np.array([1.0 if one is None else getattr(one, name) for one in known])[table.precision_index]
+        for name in ("compute", "memory")
+    )
+    return np.where(instead, compute / of_compute, compute), np.where(instead, memory / of_memory, memory)
 
 
 def launch_factor(constants: Constants, table: CaseTable) -> Floats:

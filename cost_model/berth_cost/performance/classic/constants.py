@@ -33,8 +33,6 @@ class ClassicConstants(Record):
     """Copies of inputs and outputs between client, server and GPU."""
     host_overlap: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of these copies that runs while the GPU works on other requests."""
-    host_jitter: Share = 0.15
-    """Coefficient of variation of what the server adds, and of a closed loop's queue before it."""
     reserved_memory_bytes: Annotated[float, Field(ge=0)]
 
 
@@ -43,6 +41,13 @@ class ClassicJitter(Record):
 
     network_pass: Share
     """Of a pass of a classic network."""
+    host: Share
+    """Of what the server adds to a request."""
+    loop: Share
+    """Of the latencies of several clients in a closed loop whose batches several instances serve: as measured, because
+    no queue makes it."""
+    held_loop: Share
+    """The same where a request is held back for company (``maximumQueueDelayMicroseconds`` above 0)."""
 
 
 Deviation = Annotated[float, Field(ge=0)]

@@ -31,6 +31,8 @@ class Places:
 
     keys: Integers
     """GPU, slice, engine, engine version, precision: shape (5, ...)."""
+    share: Floats
+    """log of the share of the GPU's computing that the slice has, 0 of a whole GPU."""
     load: Floats
     """log of batch, clients or rate."""
     kind: Integers
@@ -41,6 +43,7 @@ class Places:
     def at(self, chosen: Integers) -> "Places":
         return Places(
             keys=self.keys[:, chosen],
+            share=self.share[chosen],
             load=self.load[chosen],
             kind=self.kind[chosen],
             instances=self.instances[chosen],
@@ -51,6 +54,7 @@ class Places:
         """With a new axis of length 1 there, counted from the last."""
         return Places(
             keys=np.expand_dims(self.keys, axis),
+            share=np.expand_dims(self.share, axis),
             load=np.expand_dims(self.load, axis),
             kind=np.expand_dims(self.kind, axis),
             instances=np.expand_dims(self.instances, axis),
@@ -147,6 +151,9 @@ def places_of(table: CaseTable, constants: Constants, codes: dict[str, int]) -> 
                 coded(table.precisions, table.precision_index),
             ]
         ),
+        share=np.log([1.0 if one is None else one.compute_slices / one.compute_slices_total for one in table.slices])[
+            table.slice_index
+        ],
         load=np.log(load) + np.log(table.items_per_request),
         kind=table.load_kind,
         instances=table.instances.astype(np.float64),
