@@ -87,7 +87,12 @@ class Leader:
         self._queue = WorkQueue(Backoff(reconcile.first_retry_seconds, reconcile.last_retry_seconds))
         planning = settings.planning
         self._observer = Observer()
-        self._right_sizer = right_sizer_of(settings, lambda: self._observer.observed(self._planner.newest.planned))
+        self._right_sizer = right_sizer_of(
+            settings,
+            None
+            if settings.prometheus.url is None
+            else lambda: self._observer.observed(self._planner.newest.planned),
+        )
         self._planner = Planner(
             self._world,
             lambda world: make_plan(
@@ -262,10 +267,12 @@ class Leader:
             self._observer.see(autoscaler.observed(), self._planner.newest.planned)
 
     async def _review(self) -> None:
-        """Plan anew every so often although nothing changed: traffic does, and moves come to an end; never returns."""
+        """Plan anew every so often although nothing changed, where somebody asked to be right-sized: traffic changes, and
+        moves come to an end; never returns."""
         while True:
             await asyncio.sleep(self._settings.right_sizing.review_seconds)
-            self._planner.mark()
+            if self._right_sizer.is_wanted:
+                self._planner.mark()
 
     async def _welcome(self, mirror: Mirror) -> None:
         """Begin with a kind whose CRD was not there when we started."""
@@ -429,7 +436,7 @@ class Leader:
         )
 
 
-def right_sizer_of(settings: Settings, observed: Callable[[], Mapping[str, Observed]]) -> RightSizer:
+def right_sizer_of(settings: Settings, observed: Callable[[], Mapping[str, Observed]] | None) -> RightSizer:
     calm = settings.right_sizing
     return RightSizer(
         observed,

@@ -155,6 +155,8 @@ class Observed(Part):
     """From the making of a pod to ready: the median of the last ones; the forecast looks so far ahead."""
     capacity_percent: Tally | None = None
     """What a replica was seen to carry, in percent of what the model says."""
+    not_known_since: datetime | None = None
+    """Present while nothing is measured that can be trusted: the numbers are those of before."""
 
 
 class Learned(Part):

@@ -12,12 +12,12 @@ from berth_operator.cli.observed_file import read_observed
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.rightsize_view import rightsize_markdown, show_rightsize
-from berth_operator.cli.sources import Seen, Sources, make_plan, see
+from berth_operator.cli.sources import Seen, Sources, make_plan, planning, see
 from berth_operator.observed_status import observed_of_status
 from berth_operator.world import key_of
 from berth_scheduler.decision import Plan
-from berth_scheduler.right_sizing.assessment import ChangeOver, RightSizingReport, assess, report
-from berth_scheduler.right_sizing.what_if import what_if
+from berth_scheduler.right_sizing.assessment import ChangeOver, RightSizingReport, report
+from berth_scheduler.right_sizing.review import review
 from berth_scheduler.snapshot import Observed, Snapshot, Workload
 
 
@@ -62,10 +62,11 @@ def rightsize(
         _bounded(workload, known.get(workload.key), minimum_saving_percent, maximum_payback_hours)
         for workload in running.workloads
     )
-    asked = what_if(running.model_copy(update={"workloads": bounded}))
+    asked = running.model_copy(update={"workloads": bounded})
     calm = seen.settings
     change_over = ChangeOver(calm.right_sizing.start_seconds, calm.platform.drain_seconds)
-    found = report(asked, assess(asked, make_plan(asked), change_over))
+    with planning(asked):
+        found = report(asked, review(asked, change_over=change_over))
     shown = found if namespace is None else _only(found, namespace)
     Output(output, to).write_record(shown, lambda page: show_rightsize(page, shown), lambda: rightsize_markdown(shown))
     lost = [one for one in planned.decisions if not one.placed and namespace in (None, one.workload.partition("/")[0])]
