@@ -36,7 +36,7 @@ from berth_operator.spending.accountant import Accountant
 from berth_operator.spending.ledger_store import LedgerStore
 from berth_operator.watch import Edge
 from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
-from berth_operator.world import World
+from berth_operator.world import World, text
 from berth_scheduler.right_sizing.assessment import ChangeOver
 from berth_scheduler.right_sizing.course import Pace
 from berth_scheduler.snapshot import Observed
@@ -86,12 +86,10 @@ class Leader:
         )
         self._queue = WorkQueue(Backoff(reconcile.first_retry_seconds, reconcile.last_retry_seconds))
         planning = settings.planning
-        self._observer = Observer()
+        self._observer = Observer(self._remembered)
         self._right_sizer = right_sizer_of(
             settings,
-            None
-            if settings.prometheus.url is None
-            else lambda: self._observer.observed(self._planner.newest.planned),
+            None if settings.prometheus.url is None else lambda: self._observer.observed(self._planner.newest.planned),
         )
         self._planner = Planner(
             self._world,
@@ -143,6 +141,7 @@ class Leader:
             has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
             standing=self._accountant.standing,
             views=None if self._autoscaler is None else self._autoscaler.view,
+            observations=self._observer.memory,
         )
 
     async def run(self) -> None:
@@ -264,10 +263,17 @@ class Leader:
         """Remember what is measured, for right-sizing; never returns."""
         while True:
             await asyncio.sleep(OBSERVE_SECONDS)
-            self._observer.see(autoscaler.observed(), self._planner.newest.planned)
+            for key in sorted(self._observer.see(autoscaler.observed(), self._planner.newest.planned)):
+                self._queue.add(key, Cause.SIGNALS)
+
+    def _remembered(self, key: str) -> str | None:
+        """What the status of a workload keeps for the observer."""
+        namespace, _, name = key.partition("/")
+        entry = self._mirrors[kinds.WORKLOAD].find(name, namespace)
+        return None if entry is None else text(entry.thing, "status", "learned", "observations")
 
     async def _review(self) -> None:
-        """Plan anew every so often although nothing changed, where somebody asked to be right-sized: traffic changes, and
+        """Plan anew every so often although nothing changed, where a workload asks to be right-sized: traffic does, and
         moves come to an end; never returns."""
         while True:
             await asyncio.sleep(self._settings.right_sizing.review_seconds)

@@ -12,8 +12,9 @@ HOURS = 24.0
 
 
 def observed_of_status(thing: Object, at: datetime) -> Observed | None:
-    """The rate that the operator holds in mind, and how long pods take to start; None where no rate was measured. ``at``:
-    when it was observed, unless the status says since when nothing was."""
+    """The rate that the operator holds in mind, and how long pods take to start; None where no rate was measured.
+
+    ``at``: when it was observed, unless the status says since when nothing was."""
     rate = _number(mapping(thing, "status", "rightSizing"), "observedRequestsPerSecond")
     if rate is None:
         return None

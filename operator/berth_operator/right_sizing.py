@@ -21,7 +21,6 @@ from berth_scheduler.right_sizing.review import review
 from berth_scheduler.right_sizing.what_if import rounded_up
 from berth_scheduler.snapshot import Configuration, Observed, Snapshot, Workload, configuration_of
 
-
 NOT_MEASURED_YET = datetime.fromtimestamp(0, UTC)
 """When a workload was observed that this operator has not measured yet."""
 

@@ -36,6 +36,7 @@ from berth_scheduler.rank import regret
 from berth_scheduler.snapshot import Berth, CapacityType, Scaling, Workload
 from berth_scheduler.survey import Survey
 
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """What a workload gets. ``option`` and ``row`` are None where it keeps what can no longer be asked about."""

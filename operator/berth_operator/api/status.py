@@ -160,12 +160,15 @@ class Observed(Part):
 
 
 class Learned(Part):
-    """What the replica controller keeps over a restart. Dropped when the revision changes."""
+    """What was learned in production and is kept over a restart. What is of the revision is dropped with it."""
 
     revision: Word
     """Of which it was learned."""
-    memory: Annotated[str, Field(max_length=2048)]
-    """Errors of the forecast, margins and the profile of the day, packed; of no use to anybody else."""
+    memory: Annotated[str, Field(max_length=2048)] | None = None
+    """The replica controller's: errors of the forecast, margins and the profile of the day, packed; of no use to anybody
+    else."""
+    observations: Annotated[str, Field(max_length=2048)] | None = None
+    """Right-sizing's: a day of demand, and what a replica was seen to carry, packed; of no use to anybody else."""
 
 
 class WorkloadCost(Part):

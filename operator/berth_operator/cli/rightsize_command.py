@@ -87,7 +87,8 @@ def _observed(seen: Seen, file: Path | None) -> dict[str, Observed]:
     if strangers:
         said = ", ".join(strangers[:5])
         raise InputError(f"{file}: there is no workload {said}; there is {', '.join(sorted(there)[:10]) or 'none'}")
-    return known
+    # Whoever hands in a file says that it is about now.
+    return {key: one.model_copy(update={"at": seen.snapshot.time}) for key, one in known.items()}
 
 
 def _running(snapshot: Snapshot) -> tuple[Snapshot, Plan]:

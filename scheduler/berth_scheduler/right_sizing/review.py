@@ -14,8 +14,11 @@ STALE_AFTER = timedelta(minutes=15)
 """What was observed longer ago is not what arrives now: three means of five minutes."""
 
 
+CHANGE_OVER = ChangeOver()
+
+
 def review(
-    snapshot: Snapshot, planned: Plan | None = None, change_over: ChangeOver = ChangeOver()
+    snapshot: Snapshot, planned: Plan | None = None, change_over: ChangeOver = CHANGE_OVER
 ) -> tuple[Assessment, ...]:
     """Of every workload, by key. ``planned``: of ``snapshot`` itself, where it was made; it is asked again only if
     right-sizing asks something else.

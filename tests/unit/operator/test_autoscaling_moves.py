@@ -1,6 +1,6 @@
 """Right-sizing and the replica controller together: who moves, to how many replicas, and what it costs then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -38,9 +38,13 @@ async def on_l4(**spec: Any) -> FollowedFleet:
 
 
 def arrive(fleet: FollowedFleet, requests_per_second: float) -> None:
-    """So many from now on, whatever serves them."""
+    """So many from now on, whatever serves them then."""
     assert fleet.source is not None
-    fleet.source.signals[RESNET] = lambda: fleet.serve(requests_per_second)()
+
+    def said() -> Mapping[str, Any]:
+        return fleet.serve(requests_per_second)()
+
+    fleet.source.signals[RESNET] = said
 
 
 def add_t4(fleet: FollowedFleet) -> None:
