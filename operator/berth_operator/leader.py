@@ -4,6 +4,7 @@ Built when the Lease is taken, so that a standby holds no watch and no copy of t
 """
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -307,6 +308,9 @@ class Leader:
     async def _follow_demand(self, autoscaler: FleetAutoscaler) -> None:
         """From the first plan on; never returns."""
         await self._planner.attempted.wait()
+        # What was read stays: every full collection would walk all of it, which takes as long as a tick does.
+        gc.collect()
+        gc.freeze()
         await autoscaler.run()
 
     def _keys(self) -> list[str]:

@@ -165,8 +165,7 @@ class Learned(Part):
     revision: Word
     """Of which it was learned."""
     memory: Annotated[str, Field(max_length=2048)] | None = None
-    """The replica controller's: errors of the forecast, margins and the profile of the day, packed; of no use to anybody
-    else."""
+    """The replica controller's: margins of the forecast and profile of the day, packed; of no use to anybody else."""
     observations: Annotated[str, Field(max_length=2048)] | None = None
     """Right-sizing's: a day of demand, and what a replica was seen to carry, packed; of no use to anybody else."""
 
