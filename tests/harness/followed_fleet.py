@@ -7,6 +7,7 @@ from typing import Any
 
 from berth_operator import kinds
 from berth_operator.autoscaling.fleet_autoscaler import FleetAutoscaler
+from berth_operator.autoscaling.view import View
 from berth_operator.catalogues import Catalogues
 from berth_operator.events import Recorder
 from berth_operator.labels import APP_INSTANCE, POOL, REVISION, WORKLOAD
@@ -15,7 +16,7 @@ from berth_operator.planner import Result, make_plan
 from berth_operator.platform import Platform
 from berth_operator.reconcile import Outcome, Reconciler
 from berth_operator.right_sizing import RightSizer
-from berth_operator.signals.source import Reading, WorkloadKey, WorkloadSignals
+from berth_operator.signals.source import Reading, SignalSource, WorkloadKey, WorkloadSignals
 from berth_operator.world import World
 from berth_scheduler.snapshot import Policy
 from fake_kube import FakeKube
@@ -104,17 +105,9 @@ class FollowedFleet:
         self.due: set[str] = set()
         self.plan_due = True
         self.right_sizer = None if self.sizer is None else self.sizer()
-        self.autoscaler = (
-            None
-            if self.source is None
-            else FleetAutoscaler(
-                self.source,
-                self.mirrors,
-                lambda: self.result,
-                changed=self._changed,
-                now=lambda: START.timestamp() + self.seconds,
-            )
-        )
+        self.autoscaler: FleetAutoscaler | None = None
+        if self.source is not None:
+            self.follow(self.source)
         self.reconciler = Reconciler(
             self.kube,
             self.mirrors,
@@ -123,8 +116,21 @@ class FollowedFleet:
             recorder=Recorder(self.kube, instance="test", clock=lambda: self.seconds, now=self.now),
             clock=lambda: self.seconds,
             now=self.now,
-            views=None if self.autoscaler is None else self.autoscaler.view,
+            views=None if self.source is None else self._view,
         )
+
+    def follow(self, source: SignalSource) -> None:
+        """By what another source measures, from nothing."""
+        self.autoscaler = FleetAutoscaler(
+            source,
+            self.mirrors,
+            lambda: self.result,
+            changed=self._changed,
+            now=lambda: START.timestamp() + self.seconds,
+        )
+
+    def _view(self, key: str) -> View | None:
+        return None if self.autoscaler is None else self.autoscaler.view(key)
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.seconds)
