@@ -1,4 +1,4 @@
-"""The commands. Each reads its input, calls the pure packages, writes one result and returns how it ended."""
+"""The commands about a plan. Each reads its input, calls the pure packages, writes one result, returns how it ended."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,40 +8,21 @@ import typer
 from berth_operator.cli import options
 from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
-from berth_operator.cli.cost_commands import cost
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
-from berth_operator.cli.measure_command import measure
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
-from berth_operator.cli.predict_command import predict
-from berth_operator.cli.prices import prices_app
-from berth_operator.cli.probe_command import probe
 from berth_operator.cli.rendering import rendered_objects, write_objects
-from berth_operator.cli.report.command import report
-from berth_operator.cli.rightsize_command import rightsize
 from berth_operator.cli.simulation import SimulationRequest, simulated
 from berth_operator.cli.simulation_view import show_simulation, simulation_markdown
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
-from berth_operator.cli.validate_command import validate
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan as plan_snapshot
 from berth_scheduler.snapshot import Snapshot
 
-app = typer.Typer(
-    name="berth",
-    help="Which GPU, at which precision, how many, bought how, at what price, and why.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(cost, name="cost")
-app.add_typer(prices_app, name="prices")
 
-
-@app.command()
 def plan(
     more: options.MoreFiles = None,
     *,
@@ -76,7 +57,6 @@ def plan(
     return _write_plan(seen.snapshot, make_plan(seen.snapshot), result, namespace, sources.as_options)
 
 
-@app.command()
 def replay(
     snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT.json", help="What berth snapshot wrote.")],
     *,
@@ -88,7 +68,6 @@ def replay(
     return _write_plan(found, make_plan(found), Output(output, to), None, "")
 
 
-@app.command("explain")
 def explain_workload(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The workload: NAME, or NAMESPACE/NAME.")],
     *,
@@ -119,7 +98,6 @@ def explain_workload(
     return Outcome.DONE if decision.placed else Outcome.DOES_NOT_HOLD
 
 
-@app.command()
 def render(
     more: options.MoreFiles = None,
     *,
@@ -148,7 +126,6 @@ def render(
     return Outcome.DOES_NOT_HOLD if refused else Outcome.DONE
 
 
-@app.command()
 def snapshot(
     more: options.MoreFiles = None,
     *,
@@ -167,7 +144,6 @@ def snapshot(
     return Outcome.DONE
 
 
-@app.command()
 def simulate(
     more: options.MoreFiles = None,
     *,
@@ -244,14 +220,6 @@ def simulate(
         simulation, lambda page: show_simulation(page, simulation), lambda: simulation_markdown(simulation)
     )
     return Outcome.DONE
-
-
-app.command()(rightsize)
-app.command()(predict)
-app.command()(validate)
-app.command()(measure)
-app.command()(probe)
-app.command()(report)
 
 
 # --- plan --------------------------------------------------------------------------------------------------------
