@@ -41,7 +41,7 @@ COMMANDS = {
     "cost": ("cost_commands:cost", "What ways of getting GPUs cost, against which alternative, and what they risk."),
     "prices": ("prices:prices_app", "What GPU nodes cost: list, compare, explain, diff, refresh."),
 }
-"""Where the command, or the group of commands, is defined, and the line that help has for it: its own help begins so."""
+"""Where the command, or the group of commands, is defined, and the line that help has for it, as its own begins."""
 
 
 class LateCommand(TyperCommand):
