@@ -9,6 +9,7 @@ from berth_operator.cli import options
 from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
+from berth_operator.cli.from_sources import from_sources
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
@@ -23,11 +24,10 @@ from berth_scheduler.plan import plan as plan_snapshot
 from berth_scheduler.snapshot import Snapshot
 
 
+@from_sources
 def plan(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     against: Annotated[
         Path | None,
         typer.Option("--against", metavar="DIR_OR_SNAPSHOT", help="Show what changes from there, and what it costs."),
@@ -37,12 +37,8 @@ def plan(
         typer.Option("--fail-above", metavar="PERCENT", help="With --against: exit 2 where the cost grows by more."),
     ] = None,
     namespace: options.OnlyNamespace = None,
-    at: options.At = None,
     output: options.As = Format.TABLE,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """Decide for all workloads: GPUs, precision, replicas, prediction, cost, and what cannot be placed.
 
@@ -50,7 +46,6 @@ def plan(
     """
     if fail_above is not None and against is None:
         raise InputError("--fail-above compares with something: give --against DIR_OR_SNAPSHOT too")
-    sources = Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)
     seen, result = see(sources), Output(output, to)
     if against is not None:
         return _plan_against(seen, against, fail_above, result)
@@ -98,26 +93,21 @@ def explain_workload(
     return Outcome.DONE if decision.placed else Outcome.DOES_NOT_HOLD
 
 
+@from_sources
 def render(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     namespace: options.OnlyNamespace = None,
     pod_monitors: Annotated[
         bool, typer.Option("--pod-monitors", help="As for a cluster that has the kind PodMonitor.")
     ] = False,
-    at: options.At = None,
     output: Annotated[
         Format, typer.Option("-o", "--output", help="yaml, json, or a table of the objects.")
     ] = Format.YAML,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """The manifests that the operator would apply for what can be placed."""
-    seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
+    seen = see(sources)
     decisions = make_plan(seen.snapshot).decisions
     objects, refused = rendered_objects(seen, decisions, namespace, has_pod_monitor=pod_monitors)
     for message in refused:
@@ -126,20 +116,15 @@ def render(
     return Outcome.DOES_NOT_HOLD if refused else Outcome.DONE
 
 
+@from_sources
 def snapshot(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
-    at: options.At = None,
     output: options.As = Format.JSON,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """What a plan depends on, as one file: berth replay plans it again. -o table shows it to people."""
-    found = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)).snapshot
+    found = see(sources).snapshot
     Output(output, to).write_record(found, lambda page: show_snapshot(page, found), lambda: snapshot_markdown(found))
     return Outcome.DONE
 

@@ -8,6 +8,7 @@ import typer
 
 from berth_operator.cli import options
 from berth_operator.cli.comparison import continued
+from berth_operator.cli.from_sources import from_sources
 from berth_operator.cli.observed_file import read_observed
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
@@ -21,11 +22,10 @@ from berth_scheduler.right_sizing.review import review
 from berth_scheduler.snapshot import Observed, Snapshot, Workload
 
 
+@from_sources
 def rightsize(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     observed: Annotated[
         Path | None,
         typer.Option(
@@ -43,19 +43,15 @@ def rightsize(
         typer.Option("--maximum-payback-hours", metavar="HOURS", min=0, help="Instead of what the specs state."),
     ] = None,
     namespace: options.OnlyNamespace = None,
-    at: options.At = None,
     output: options.As = Format.TABLE,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """What another berth would save, under the traffic that was observed, and whether the change pays.
 
     From files alone, what they would be placed on is taken to run. Exits with 0 when done, 1 on an error in the input,
     2 where something cannot be placed.
     """
-    seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
+    seen = see(sources)
     known = _observed(seen, observed)
     running, planned = _running(seen.snapshot)
     bounded = tuple(
