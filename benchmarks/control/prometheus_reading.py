@@ -14,7 +14,9 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -40,24 +42,46 @@ def berth_of(key: WorkloadKey, berth: int) -> str:
     return f"{key[1]}-0a1b2c3d-{berth:05}"
 
 
-def fleet(workloads: int) -> dict[str, list[Series]]:
-    """Half classic, half vLLM by itself, every signal there."""
+@dataclass(frozen=True)
+class Served:
+    """A workload in some berths of equal size, each with its rate and busy instances (or requests under way)."""
+
+    key: WorkloadKey
+    berths: tuple[str, ...]
+    engine: bool
+    replicas: int = 3
+    requests_per_second: float = 12.345678
+    busy: float = 1.5
+    concurrency: float = 3.2
+
+
+def fleet(workloads: int) -> list[Served]:
+    """Half classic, half vLLM by itself."""
+    keys = map(key_of, range(workloads))
+    return [
+        Served(key, tuple(berth_of(key, berth) for berth in range(BERTHS)), engine=bool(number % 2))
+        for number, key in enumerate(keys)
+    ]
+
+
+def series_of(served: Sequence[Served]) -> dict[str, list[Series]]:
+    """Every signal there."""
     now = time.time()
     series: dict[str, list[Series]] = {}
 
     def add(name: str, labels: dict[str, str], value: float) -> None:
         series.setdefault(name, []).append((labels, value))
 
-    for number in range(workloads):
-        key = key_of(number)
-        of = "engine" if number % 2 else "server"
-        for berth in range(BERTHS):
-            own = of_berth(*key, berth_of(key, berth))
-            add("replicas_seen", own, 3)
+    for one in served:
+        key, of = one.key, "engine" if one.engine else "server"
+        for berth in one.berths:
+            own = of_berth(*key, berth)
+            add("replicas_seen", own, one.replicas)
             add("newest_sample", own, now - 3)
-            add("busy_instances", own, 1.5)
-            for name, value in (("requests_per_second", 12.345678), ("concurrency", 3.2), ("pending_requests", 1)):
-                add(name, {**own, "of": of}, value)
+            add("busy_instances", own, one.busy)
+            add("requests_per_second", {**own, "of": of}, one.requests_per_second)
+            add("concurrency", {**own, "of": of}, one.concurrency)
+            add("pending_requests", {**own, "of": of}, 1)
         whole = of_workload(*key)
         for name in (
             "mean_batch",
@@ -77,10 +101,10 @@ def fleet(workloads: int) -> dict[str, list[Series]]:
     return series
 
 
-def serve(workloads: int, pipe: Connection) -> None:
+def serve(served: Sequence[Served], pipe: Connection) -> None:
     """The server's process: answers are made once, so that only sending them takes its time."""
     with FakePrometheus() as server:
-        series, now = fleet(workloads), time.time()
+        series, now = series_of(served), time.time()
         replies: dict[str, Reply] = {name: vector(each, now) for name, each in series.items()}
         server.settings(maximumBytes=2**28)
         server.reply = replies.get
@@ -90,12 +114,26 @@ def serve(workloads: int, pipe: Connection) -> None:
         pipe.recv()
 
 
+@contextmanager
+def served_by_another_process(served: Sequence[Served]) -> Iterator[tuple[str, int]]:
+    """URL, and the bytes of the largest answer."""
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(served, theirs), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        ours.send(None)
+        process.join(10)
+
+
 def measure(workloads: int, repeat: int) -> tuple[float, float, int, float, float]:
     """CPU seconds (median), wall seconds (median), queries, largest answer in MB, resident memory in MB."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(workloads, theirs), daemon=True)
-    process.start()
-    url, largest = ours.recv()
+    with served_by_another_process(fleet(workloads)) as (url, largest):
+        return *_read(url, workloads, repeat), largest / 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _read(url: str, workloads: int, repeat: int) -> tuple[float, float, int]:
     settings = Settings.model_validate({"prometheus": {"url": url}})
     keys = [key_of(number) for number in range(workloads)]
     expected = {
@@ -114,10 +152,7 @@ def measure(workloads: int, repeat: int) -> tuple[float, float, int, float, floa
             raise SystemExit(
                 f"the fleet was not read: {reading.problem or next(iter(reading.workloads.values())).missing}"
             )
-    ours.send(None)
-    process.join(10)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return statistics.median(cpu[1:]), statistics.median(wall[1:]), queries, largest / 1e6, memory
+    return statistics.median(cpu[1:]), statistics.median(wall[1:]), queries
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

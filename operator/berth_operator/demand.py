@@ -297,15 +297,18 @@ def _traffic(stated: InferenceWorkload) -> Traffic:
 
 
 def _scaling(stated: InferenceWorkload, controlled: Scaling | None) -> Scaling | None:
-    """Who follows the demand, and to how many replicas."""
+    """Who follows the demand, to how many replicas, and how much of them it is to use."""
     spec = stated.spec
     if spec.autoscaling.mode == "External" and spec.replicas.desired is not None:
         return Scaling(replicas=spec.replicas.desired)
-    return controlled if spec.autoscaling.mode == "Managed" else None
+    if spec.autoscaling.mode != "Managed" or controlled is None:
+        return None
+    return controlled.model_copy(update={"target_utilization": spec.autoscaling.target_utilization_percent / 100})
 
 
 def stored_scaling(thing: Object) -> Scaling | None:
-    """What the status says that the replica controller asked for last, and at which measured rate."""
+    """What the status says that the replica controller asked for last, at which measured rate, and whether that was
+    known then."""
     desired = mapping(thing, "status").get("desiredReplicas")
     whole = isinstance(desired, int) and not isinstance(desired, bool) and desired > 0
     if not whole or not isinstance(desired, int):
@@ -314,7 +317,11 @@ def stored_scaling(thing: Object) -> Scaling | None:
         rate = float(str(mapping(thing, "status", "observed").get("requestsPerSecond")))
     except ValueError:
         rate = 0.0
-    return Scaling(replicas=desired, requests_per_second=rate if math.isfinite(rate) and rate > 0 else None)
+    return Scaling(
+        replicas=desired,
+        requests_per_second=rate if math.isfinite(rate) and rate > 0 else None,
+        is_current="notKnownSince" not in mapping(thing, "status", "observed"),
+    )
 
 
 def _tokens(stated: StatedTokenLengths | None) -> TokenLengths | None:

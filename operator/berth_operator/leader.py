@@ -4,6 +4,7 @@ Built when the Lease is taken, so that a standby holds no watch and no copy of t
 """
 
 import asyncio
+import gc
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
@@ -37,7 +38,7 @@ from berth_operator.spending.accountant import Accountant
 from berth_operator.spending.ledger_store import LedgerStore
 from berth_operator.watch import Edge
 from berth_operator.workqueue import Backoff, Cause, Item, QueueClosed, WorkQueue, resync
-from berth_operator.world import World
+from berth_operator.world import World, text
 from berth_scheduler.right_sizing.assessment import ChangeOver
 from berth_scheduler.right_sizing.course import Pace
 from berth_scheduler.snapshot import Observed
@@ -89,8 +90,11 @@ class Leader:
         )
         self._queue = WorkQueue(Backoff(reconcile.first_retry_seconds, reconcile.last_retry_seconds))
         planning = settings.planning
-        self._observer = Observer()
-        self._right_sizer = right_sizer_of(settings, lambda: self._observer.observed(self._planner.newest.planned))
+        self._observer = Observer(self._remembered)
+        self._right_sizer = right_sizer_of(
+            settings,
+            None if settings.prometheus.url is None else lambda: self._observer.observed(self._planner.newest.planned),
+        )
         self._planner = Planner(
             self._world,
             lambda world: make_plan(
@@ -142,6 +146,7 @@ class Leader:
             has_pod_monitor=lambda: kinds.POD_MONITOR in self._watched,
             money=self._accountant,
             views=None if self._autoscaler is None else self._autoscaler.view,
+            observations=self._observer.memory,
         )
 
     async def run(self) -> None:
@@ -263,13 +268,22 @@ class Leader:
         """Remember what is measured, for right-sizing; never returns."""
         while True:
             await asyncio.sleep(OBSERVE_SECONDS)
-            self._observer.see(autoscaler.observed(), self._planner.newest.planned)
+            for key in sorted(self._observer.see(autoscaler.observed(), self._planner.newest.planned)):
+                self._queue.add(key, Cause.SIGNALS)
+
+    def _remembered(self, key: str) -> str | None:
+        """What the status of a workload keeps for the observer."""
+        namespace, _, name = key.partition("/")
+        entry = self._mirrors[kinds.WORKLOAD].find(name, namespace)
+        return None if entry is None else text(entry.thing, "status", "learned", "observations")
 
     async def _review(self) -> None:
-        """Plan anew every so often although nothing changed: traffic does, and moves come to an end; never returns."""
+        """Plan anew every so often although nothing changed, where a workload asks to be right-sized: traffic does, and
+        moves come to an end; never returns."""
         while True:
             await asyncio.sleep(self._settings.right_sizing.review_seconds)
-            self._planner.mark()
+            if self._right_sizer.is_wanted:
+                self._planner.mark()
 
     async def _welcome(self, mirror: Mirror) -> None:
         """Begin with a kind whose CRD was not there when we started."""
@@ -298,6 +312,9 @@ class Leader:
     async def _follow_demand(self, autoscaler: FleetAutoscaler) -> None:
         """From the first plan on; never returns."""
         await self._planner.attempted.wait()
+        # What was read stays: every full collection would walk all of it, which takes as long as a tick does.
+        gc.collect()
+        gc.freeze()
         await autoscaler.run()
 
     def _keys(self) -> list[str]:
@@ -442,7 +459,7 @@ class Leader:
         )
 
 
-def right_sizer_of(settings: Settings, observed: Callable[[], Mapping[str, Observed]]) -> RightSizer:
+def right_sizer_of(settings: Settings, observed: Callable[[], Mapping[str, Observed]] | None) -> RightSizer:
     calm = settings.right_sizing
     return RightSizer(
         observed,

@@ -1,14 +1,17 @@
 """The observer: what readings of Prometheus add up to for right-sizing. A day of demand, and what a replica carries.
 
-All of it is lost with the process. The rate that was held in mind is read from the statuses until a day is over again;
-what a replica carries is learned anew within hours.
+What takes hours to see is kept in the statuses (:mod:`berth_operator.observer_memory`), and read from there when an
+operator starts to lead.
 """
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from berth_cost.cases.case import Prediction
+from berth_operator.observer_memory import Memory, is_worth_keeping, memory_of, packed, unpacked
 from berth_operator.planner import Planned
+from berth_operator.planning_hash import digest
 from berth_operator.signals.source import WorkloadKey, WorkloadSignals
 from berth_scheduler.control.learning import (
     Lesson,
@@ -21,6 +24,9 @@ from berth_scheduler.control.learning import (
 from berth_scheduler.right_sizing.observed_day import ObservedDay
 from berth_scheduler.snapshot import Observed
 
+LOOK_SECONDS = 300
+"""Between two questions whether what is kept of a workload is still true enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -28,20 +34,62 @@ class _Seen:
     residual: Residual | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """``due_seconds``: when to ask again whether it has to be renewed."""
+
+    memory: Memory = field(default_factory=Memory)
+    text: str | None = None
+    at_seconds: float = 0.0
+    due_seconds: float = 0.0
+
+
 @dataclass(slots=True)
 class Observer:
-    """Days and residuals of all workloads, by key."""
+    """Days and residuals of all workloads, by key. ``remembered``: the text that a status keeps of one."""
 
+    remembered: Callable[[str], str | None] = lambda key: None
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _kept: dict[str, _Kept] = field(default_factory=dict)
 
-    def see(self, signals: Mapping[WorkloadKey, WorkloadSignals], planned: Mapping[str, Planned]) -> None:
-        """One more reading of the fleet; workloads that are planned no more are forgotten."""
+    def see(self, signals: Mapping[WorkloadKey, WorkloadSignals], planned: Mapping[str, Planned]) -> set[str]:
+        """One more reading of the fleet; workloads that are planned no more are forgotten. Returned are the keys of
+        those with something new to keep."""
         seen = {key: one for key, one in self._seen.items() if key in planned}
+        self._kept = {key: one for key, one in self._kept.items() if key in planned}
+        news = set()
         for (namespace, name), each in signals.items():
             key = f"{namespace}/{name}"
             if key in planned and planned[key].decision.berths:
-                seen[key] = _with(seen.get(key, _Seen()), each, planned[key])
+                before = seen.get(key) or self._restored(key, each.at_seconds)
+                seen[key] = now = _with(before, each, planned[key])
+                if self._keep(key, now, each.at_seconds):
+                    news.add(key)
         self._seen = seen  # at once: the planner's thread reads it
+        return news
+
+    def memory(self, key: str) -> str | None:
+        """What is to be kept of a workload; None until there is something worth it."""
+        kept = self._kept.get(key)
+        return self.remembered(key) if kept is None else kept.text
+
+    def _restored(self, key: str, at_seconds: float) -> _Seen:
+        text = self.remembered(key)
+        memory = None if text is None else unpacked(text)
+        due = at_seconds + zlib.crc32(key.encode()) % LOOK_SECONDS  # not all at once
+        self._kept[key] = _Kept(memory or Memory(), None if memory is None else text, at_seconds, due)
+        return _Seen() if memory is None else _Seen(memory.day(at_seconds), memory.residual)
+
+    def _keep(self, key: str, seen: _Seen, at_seconds: float) -> bool:
+        kept = self._kept[key]
+        if at_seconds < kept.due_seconds:
+            return False
+        memory, due = memory_of(seen.day, seen.residual), at_seconds + LOOK_SECONDS
+        if not is_worth_keeping(memory, kept.memory, at_seconds - kept.at_seconds):
+            self._kept[key] = replace(kept, due_seconds=due)
+            return False
+        self._kept[key] = _Kept(memory, packed(memory), at_seconds, due)
+        return True
 
     def observed(self, planned: Mapping[str, Planned]) -> dict[str, Observed]:
         """What a snapshot is told of every workload with five minutes of demand or more."""
@@ -62,7 +110,7 @@ def _revision(planned: Planned) -> str:
     """Of the berths: what was learned of one configuration says nothing of another."""
     first = planned.decision.berths[0]
     parts = (first.gpu, first.mig_profile, first.precision, first.tensor_parallel, first.instances_per_gpu)
-    return "/".join(map(str, (*parts, first.maximum_batch_size, planned.workload.planning_hash)))
+    return digest([*parts, first.maximum_batch_size, planned.workload.planning_hash])
 
 
 def _lesson(signals: WorkloadSignals, planned: Planned) -> Lesson | None:
@@ -86,6 +134,8 @@ def _saturation(prediction: Prediction | None) -> float | None:
 
 def _observed(seen: _Seen, planned: Planned | None) -> Observed | None:
     if seen.residual is None or planned is None or not planned.decision.berths:
+        return seen.day.observed()
+    if seen.residual.revision != _revision(planned):
         return seen.day.observed()
     observed = seen.day.observed(correction_of(seen.residual))
     if observed is None:

@@ -77,7 +77,8 @@ class Money(Protocol):
 
 class Reconciler:
     """``newest`` is the newest plan; ``clock`` a steady clock in seconds, ``now`` the wall clock; ``money`` tells what
-    was spent, None where nobody counts; ``views`` what is measured of a workload, None where nothing measures."""
+    was spent, None where nobody counts; ``views`` what is measured of a workload, None where nothing measures;
+    ``observations`` what is to be kept of that."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class Reconciler:
         has_pod_monitor: Callable[[], bool] = lambda: False,
         money: Money | None = None,
         views: Callable[[str], View | None] | None = None,
+        observations: Callable[[str], str | None] = lambda key: None,
     ) -> None:
         self._kube = kube
         self._mirrors = mirrors
@@ -103,6 +105,7 @@ class Reconciler:
         self._has_pod_monitor = has_pod_monitor
         self._money = money
         self._views = views
+        self._observations = observations
         self._memory: dict[str, _Memory] = {}
 
     async def reconcile(self, key: str, attempt: int = 1) -> Outcome:
@@ -301,6 +304,7 @@ class Reconciler:
             desired=(spec.get("replicas") or {}).get("desired"),
             measures=self._views is not None,
             view=None if self._views is None else self._views(key),
+            observations=self._observations(key),
         )
 
     async def _write_status(self, kind: Kind, about: Entry, status: dict[str, Any]) -> int:

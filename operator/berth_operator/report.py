@@ -25,6 +25,7 @@ from berth_operator.api.v1alpha1 import (
     BudgetStatus,
     GPUPoolStatus,
     InferenceWorkloadStatus,
+    Learned,
     WorkloadSummary,
 )
 from berth_operator.autoscaling.view import View
@@ -61,6 +62,8 @@ class Following:
     """Of mode External: spec.replicas.desired."""
     measures: bool = False
     view: View | None = None
+    observations: str | None = None
+    """What the observer keeps."""
 
 
 STATED_RATE = Following()
@@ -138,7 +141,7 @@ def workload_status(
         selector=_selector(workload, progress.serving),
         predicted=None if decision.prediction is None else predicted(decision, decision.prediction, workload, asked),
         observed=None if following.view is None else following.view.observed,
-        learned=None if following.view is None else following.view.learned(progress.revision),
+        learned=_learned(following, progress.revision),
         cost=cost(decision),
         savings=saving_statuses(decision),
         budget=budget,
@@ -151,6 +154,13 @@ def workload_status(
     )
     said = as_json(status)
     return said if not following.measures or following.view is not None else _carried_over(said, previous)
+
+
+def _learned(following: Following, revision: str | None) -> Learned | None:
+    memory = None if following.view is None else following.view.memory
+    if following.view is None or revision is None or (memory is None and following.observations is None):
+        return None
+    return Learned(revision=revision, memory=memory, observations=following.observations)
 
 
 def _carried_over(status: dict[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:

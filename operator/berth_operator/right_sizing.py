@@ -7,7 +7,7 @@ it remembers of a workload lies in the workload's status, and is read from there
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from berth_operator.api.conditions import ConditionType, read_conditions
@@ -15,11 +15,14 @@ from berth_operator.observed_status import observed_of_status
 from berth_operator.right_sizing_report import read_course
 from berth_operator.world import World, key_of, mapping
 from berth_scheduler.decision import Plan
-from berth_scheduler.plan import plan
-from berth_scheduler.right_sizing.assessment import Assessment, ChangeOver, assess
+from berth_scheduler.right_sizing.assessment import Assessment, ChangeOver, SizingReason, assess
 from berth_scheduler.right_sizing.course import Advance, Course, Pace, Sight, advance
-from berth_scheduler.right_sizing.what_if import rounded_up, what_if
+from berth_scheduler.right_sizing.review import review
+from berth_scheduler.right_sizing.what_if import rounded_up
 from berth_scheduler.snapshot import Configuration, Observed, Snapshot, Workload, configuration_of
+
+NOT_MEASURED_YET = datetime.fromtimestamp(0, UTC)
+"""When a workload was observed that this operator has not measured yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +40,34 @@ class Review:
 
 @dataclass(slots=True)
 class RightSizer:
-    """``observed`` gives what is measured of the traffic of each workload, by key."""
+    """``observed`` gives what is measured of the traffic of each workload, by key; None: nothing measures."""
 
-    observed: Callable[[], Mapping[str, Observed]] = dict
+    observed: Callable[[], Mapping[str, Observed]] | None = None
     pace: Pace = field(default_factory=Pace)
     change_over: ChangeOver = field(default_factory=ChangeOver)
     review_seconds: float = 300.0
     least_observed_hours: float = 24.0
+    _unknown: frozenset[str] = frozenset()
+    """Whose traffic was not known at the last review."""
     _courses: dict[str, Course] = field(default_factory=dict)
     _reviewed_at: datetime | None = None
+    is_wanted: bool = True
+    """Whether any workload asks to be right-sized."""
 
     def known_traffic(self, world: World, now: datetime) -> dict[str, Observed]:
-        """Of workloads that were observed for long enough, now or before this operator began to lead; of none where no
-        review is due."""
-        if not self._is_due(now):
+        """Of workloads that were observed for long enough, by now or by what a status says; of none where no review is
+        due. What only a status says was observed long ago, until it is measured again."""
+        if self.observed is None or not self._is_due(now):
             return {}
-        measured = {key: one for key, one in self.observed().items() if one.hours >= self.least_observed_hours}
-        things = ((key, thing) for thing in world.workloads if (key := key_of(thing)) is not None)
-        stored = ((key, observed_of_status(thing, now)) for key, thing in things if key not in measured)
-        return measured | {key: one for key, one in stored if one is not None}
+        measured = self.observed()
+        found = {key: one for key, one in measured.items() if one.hours >= self.least_observed_hours}
+        for thing in world.workloads:
+            key = key_of(thing)
+            if key is not None and key not in found:
+                seen = measured.get(key)
+                stored = observed_of_status(thing, NOT_MEASURED_YET if seen is None else seen.at)
+                found |= {} if stored is None else {key: stored}
+        return found
 
     def direct(self, snapshot: Snapshot, world: World) -> Snapshot:
         """With where right-sizing moves workloads to, and back to."""
@@ -78,9 +90,13 @@ class RightSizer:
 
     def review(self, snapshot: Snapshot, planned: Plan, world: World, now: datetime) -> Review:
         """Follow those that are on the way; every so often ask of all whether another berth would do for less."""
-        due = self._is_due(now)
+        self.is_wanted = any(workload.right_sizing.mode != "Disabled" for workload in snapshot.workloads)
+        due = self.is_wanted and self._is_due(now)
         began = time.perf_counter()
         found, stated = self._assessed(snapshot, planned) if due else ({}, {})
+        if due:
+            unknown = (key for key, one in found.items() if one.reason is SizingReason.TRAFFIC_UNKNOWN)
+            self._unknown = frozenset(unknown)
         things = {key_of(thing): thing for thing in world.workloads}
         sights = {
             workload.key: Sight(
@@ -91,7 +107,8 @@ class RightSizer:
                 objective_holds=_objective_holds(things.get(workload.key, {})),
                 observed_requests_per_second=_held_rate(workload),
                 disagreement=workload.observed.disagreement if workload.observed else None,
-                assessment=found.get(workload.key),
+                assessment=None if workload.key in self._unknown else found.get(workload.key),
+                traffic_known=workload.key not in self._unknown and _is_current(workload),
                 stated=stated.get(workload.key) if _is_sized_by_spec(workload) else None,
             )
             for workload in snapshot.workloads
@@ -108,9 +125,8 @@ class RightSizer:
 
     def _assessed(self, snapshot: Snapshot, planned: Plan) -> tuple[dict[str, Assessment], dict[str, Assessment]]:
         """By key: under the traffic that was observed, where it was, and under the one that is stated."""
-        asked = what_if(snapshot)
-        stated = assess(snapshot, planned, self.change_over)
-        found = stated if asked is snapshot else assess(asked, plan(asked), self.change_over)
+        found = review(snapshot, planned, self.change_over)
+        stated = assess(snapshot, planned, self.change_over) if any(map(_is_sized_by_spec, snapshot.workloads)) else ()
         return {one.workload: one for one in found}, {one.workload: one for one in stated}
 
 
@@ -122,6 +138,10 @@ def _serving(workload: Workload) -> Configuration | None:
 def _is_sized_by_spec(workload: Workload) -> bool:
     """Whether its replicas go by the stated rate although another one is observed; else they follow what arrives."""
     return workload.observed is not None and workload.scaling is None
+
+
+def _is_current(workload: Workload) -> bool:
+    return workload.scaling is None or workload.scaling.is_current
 
 
 def _held_rate(workload: Workload) -> float | None:

@@ -36,9 +36,6 @@ from berth_scheduler.rank import regret
 from berth_scheduler.snapshot import Berth, CapacityType, Scaling, Workload
 from berth_scheduler.survey import Survey
 
-MOVED_UTILIZATION = 0.75
-"""Of what a workload that follows demand moves to, if there is room: the default of autoscaling's target."""
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -223,16 +220,16 @@ def _bid_of_move(found: Survey, option: int, offers: list[int], carrying: int, r
 
 
 def _carrying_move(found: Survey, index: int, row: int) -> list[int]:
-    """Replicas to have there, the first that there is room for: where their count follows demand, as many as carry the
-    rate that arrives with something in hand, but no more than sustain what the present ones do; else as just carry it.
-    Otherwise as carry the stated rate."""
+    """Replicas to have there, the first that there is room for: where their count follows demand, as many as the rate
+    that arrives uses up to the target, but no more than sustain what the present ones do; else as just carry it. Where
+    that rate is not known now, as sustain what the present ones do. Otherwise as carry the stated rate."""
     scaling, before = found.workloads[index].scaling, found.incumbent_rows.get(index)
     sustained = found.sizing.requests_per_second
     if scaling is None or before is None or sustained[before] <= 0:
         return [carrying_of_row(found, index, row)]
-    arriving = scaling.requests_per_second
-    present = scaling.replicas * sustained[before]
-    rates = [present] if arriving is None else [min(present, arriving / MOVED_UTILIZATION), min(present, arriving)]
+    arriving = scaling.requests_per_second if scaling.is_current else None
+    present, target = scaling.replicas * sustained[before], scaling.target_utilization or 1.0
+    rates = [present] if arriving is None else [min(present, arriving / target), min(present, arriving)]
     wanted = replicas_for(np.array(rates), np.full(len(rates), sustained[row]), np.ones(len(rates)))
     return [int(count) for count in wanted if np.isfinite(count)]
 

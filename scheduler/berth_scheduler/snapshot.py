@@ -248,6 +248,10 @@ class Scaling(Record):
     """Of the configuration that runs."""
     requests_per_second: float | None = None
     """The measured rate that this count is for; None: nobody measured."""
+    target_utilization: float | None = None
+    """Of what the replicas sustain, that the rate is to use; None: whoever scales does not say."""
+    is_current: bool = True
+    """False: the rate is not measured any more. The count stands, and nothing new is decided on the rate."""
 
 
 class Workload(Record):

@@ -57,8 +57,12 @@ def serve(cluster: LocalCluster) -> None:
 
 def serving(cluster: LocalCluster) -> int:
     """Ready pods."""
-    pods = cluster.api.items("/api/v1/namespaces/vision/pods?labelSelector=berthmaster.dev%2Fworkload%3Dtiny")
-    return sum(condition(pod, "Ready").get("status") == "True" for pod in pods)
+    return sum(condition(pod, "Ready").get("status") == "True" for pod in pods(cluster))
+
+
+def pods(cluster: LocalCluster) -> list[Object]:
+    """Those that drain, too."""
+    return list(cluster.api.items("/api/v1/namespaces/vision/pods?labelSelector=berthmaster.dev%2Fworkload%3Dtiny"))
 
 
 def said(cluster: LocalCluster) -> Object:
@@ -90,7 +94,7 @@ def test_replicas_follow_real_load_up_and_down_and_no_request_is_lost(cluster: L
                 asked = time.monotonic() - began
                 cluster.wait_until(lambda: serving(cluster) == 3, timeout_seconds=90, what="three replicas")
             cluster.wait_until(lambda: serving(cluster) == 1, timeout_seconds=180, what="one replica again")
-            time.sleep(6)  # the last pod drains
+            cluster.wait_until(lambda: len(pods(cluster)) == 1, timeout_seconds=60, what="the last pod to drain")
     assert load.failures == []
     assert calm.failures == []
     assert load.answered > 50

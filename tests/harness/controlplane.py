@@ -5,15 +5,12 @@ controller manager, scheduler) authenticates with a token from a static file: th
 """
 
 import base64
-import ctypes
 import json
 import os
 import secrets
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +21,7 @@ from typing import Self
 
 import addresses
 import binary
+import child_process
 
 ADMIN = "admin"
 CONTROLLER_MANAGER = "system:kube-controller-manager"
@@ -56,8 +54,6 @@ AUDIT_POLICY = {
 }
 
 READY_WITHIN_SECONDS = 60.0
-PARENT_DEATH_SIGNAL = 1  # prctl(2) PR_SET_PDEATHSIG
-_libc = ctypes.CDLL(None)
 
 
 class ControlPlane:
@@ -76,7 +72,7 @@ class ControlPlane:
         self.certificate = self.state / "pki" / "apiserver.crt"
         self.key = self.certificate.with_suffix(".key")
         self.audit_log = self.state / "audit.log"
-        self.components: dict[str, subprocess.Popen[bytes]] = {}
+        self.components: dict[str, child_process.Child] = {}
         self.ready_after_seconds: dict[str, float] = {}
         self._more_flags = dict(flags or {})
         self._audit = audit
@@ -156,17 +152,10 @@ class ControlPlane:
 
     def _spawn(self, name: str) -> None:
         environment = os.environ | {"GOMEMLIMIT": "off"} | COLLECTOR.get(name, {})
-        with open(self.log(name), "ab") as log:
-            self.components[name] = subprocess.Popen(
-                [name, *self._flags(name), *self._more_flags.get(name, ())],
-                executable=self.binary,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one C function, loaded before the fork
-            )
+        command = [name, *self._flags(name), *self._more_flags.get(name, ())]
+        self.components[name] = child_process.started(
+            command, self.log(name), environment=environment, executable=self.binary
+        )
 
     def _flags(self, name: str) -> list[str]:
         etcd, peer = (f"http://127.0.0.1:{self._ports[port]}" for port in ("etcd", "peer"))
@@ -286,9 +275,3 @@ def answers(url: str) -> bool:
 def write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
-
-
-def die_with_parent() -> None:
-    """Linux: no component outlives the harness, even one that is killed."""
-    if sys.platform == "linux":
-        _libc.prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)

@@ -77,7 +77,7 @@ def tell_story() -> None:
         local.install_operator({"settings": SETTINGS | measured})
         serve(local)
         address, _ = local.components.address("vision", "tiny", "grpc")
-        with SteadyLoad(address, MODEL, clients=1, pause_seconds=0.5) as calm:
+        with SteadyLoad(address, MODEL, clients=1, pause_seconds=1) as calm:
             follow_demand(local, prometheus, address)
             move_to_cheaper_berth(local)
         console.print(f"\n  {calm.answered} requests of a calm client, [bold]{len(calm.failures)} failed[/]")
@@ -98,13 +98,13 @@ def serve(local: LocalCluster) -> None:
     workload = yaml.safe_load((EXAMPLES / "tiny.yaml").read_text())
     spec = workload["spec"]
     spec["model"]["architecture"]["dense"]["flopsPerInference"] = SAID_TO_COMPUTE
-    spec |= {"traffic": {"requestsPerSecond": 2}, "replicas": {"minimum": 1, "maximum": 3}}
+    spec |= {"traffic": {"requestsPerSecond": 1}, "replicas": {"minimum": 1, "maximum": 3}}
     spec["objectives"] = {"latency": {"p99Milliseconds": 2000}}
     spec["autoscaling"] = {"scaleDownStabilizationSeconds": 20}
     local.api.apply_object(operator_stories.POOL_L4)
     local.api.apply_object(workload)
     console.print(
-        "  [dim]· examples/tiny.yaml, for 2 requests/s within 2 s on 1 to 3 replicas; it is said to compute"
+        "  [dim]· examples/tiny.yaml, for 1 request/s within 2 s on 1 to 3 replicas; it is said to compute"
         f" {SAID_TO_COMPUTE} a request, a thousand times what it does[/]"
     )
     wait_for("one replica of tiny", lambda: ready(local) == 1, 90)
@@ -136,6 +136,7 @@ def move_to_cheaper_berth(local: LocalCluster) -> None:
     show("kubectl", "patch", "inferenceworkload", *TINY, "--type=merge", "-p", patch)
     wait_for("the cheaper berth to serve", lambda: status(local).get("servingRevision") not in (before, None), 120)
     wait_for("the old one to be gone", lambda: alone(local), 90)
+    wait_for("one replica to be enough there too", lambda: ready(local) == 1, 120)
     show("kubectl", "get", "inferenceworkloads", "-A")
 
 

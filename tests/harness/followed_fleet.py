@@ -7,14 +7,16 @@ from typing import Any
 
 from berth_operator import kinds
 from berth_operator.autoscaling.fleet_autoscaler import FleetAutoscaler
+from berth_operator.autoscaling.view import View
 from berth_operator.catalogues import Catalogues
 from berth_operator.events import Recorder
-from berth_operator.labels import APP_INSTANCE, REVISION, WORKLOAD
+from berth_operator.labels import APP_INSTANCE, POOL, REVISION, WORKLOAD
 from berth_operator.mirror import Mirror
 from berth_operator.planner import Result, make_plan
 from berth_operator.platform import Platform
 from berth_operator.reconcile import Outcome, Reconciler
-from berth_operator.signals.source import Reading, WorkloadKey, WorkloadSignals
+from berth_operator.right_sizing import RightSizer
+from berth_operator.signals.source import Reading, SignalSource, WorkloadKey, WorkloadSignals
 from berth_operator.world import World
 from berth_scheduler.snapshot import Policy
 from fake_kube import FakeKube
@@ -83,11 +85,14 @@ class ScriptedSource:
 
 
 class FollowedFleet:
-    """Plan, look, tick, in virtual time. ``source`` None: nothing measures."""
+    """Plan, look, tick, in virtual time. ``source`` None: nothing measures. ``sizer`` makes what right-sizes."""
 
-    def __init__(self, kube: FakeKube, source: ScriptedSource | None) -> None:
+    def __init__(
+        self, kube: FakeKube, source: ScriptedSource | None, sizer: Callable[[], RightSizer] | None = None
+    ) -> None:
         self.kube = kube
         self.source = source
+        self.sizer = sizer
         self.seconds = 0.0
         self.start()
 
@@ -99,17 +104,10 @@ class FollowedFleet:
         self.result = Result({}, {})
         self.due: set[str] = set()
         self.plan_due = True
-        self.autoscaler = (
-            None
-            if self.source is None
-            else FleetAutoscaler(
-                self.source,
-                self.mirrors,
-                lambda: self.result,
-                changed=self._changed,
-                now=lambda: START.timestamp() + self.seconds,
-            )
-        )
+        self.right_sizer = None if self.sizer is None else self.sizer()
+        self.autoscaler: FleetAutoscaler | None = None
+        if self.source is not None:
+            self.follow(self.source)
         self.reconciler = Reconciler(
             self.kube,
             self.mirrors,
@@ -118,8 +116,21 @@ class FollowedFleet:
             recorder=Recorder(self.kube, instance="test", clock=lambda: self.seconds, now=self.now),
             clock=lambda: self.seconds,
             now=self.now,
-            views=None if self.autoscaler is None else self.autoscaler.view,
+            views=None if self.source is None else self._view,
         )
+
+    def follow(self, source: SignalSource) -> None:
+        """By what another source measures, from nothing."""
+        self.autoscaler = FleetAutoscaler(
+            source,
+            self.mirrors,
+            lambda: self.result,
+            changed=self._changed,
+            now=lambda: START.timestamp() + self.seconds,
+        )
+
+    def _view(self, key: str) -> View | None:
+        return None if self.autoscaler is None else self.autoscaler.view(key)
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.seconds)
@@ -147,8 +158,9 @@ class FollowedFleet:
             policy=Policy(),
             tolerations=(),
             now=self.now(),
+            right_sizer=self.right_sizer,
         )
-        self.plan_due = False
+        self.plan_due = self.result.review is not None and self.result.review.moves
         self.due |= {key for key, each in self.result.planned.items() if each != before.get(key)}
 
     async def round(self, seconds: float = TICK_SECONDS) -> None:
@@ -214,7 +226,12 @@ class FollowedFleet:
         taken = {
             thing["spec"].get("nodeName") for (kind, _, _), thing in self.kube.objects.items() if kind is kinds.POD
         }
-        free = [each for each in self.kube.names(kinds.NODE) if each not in taken]
+        where = deployment["spec"]["template"]["metadata"]["labels"].get(POOL)
+        free = [
+            name
+            for name in self.kube.names(kinds.NODE)
+            if name not in taken and self.kube.objects[kinds.NODE, None, name]["metadata"]["labels"]["pool"] == where
+        ]
         for number in range(len(there), count):
             own = {each: metadata["labels"][each] for each in (WORKLOAD, REVISION)}
             own |= {"app.kubernetes.io/managed-by": "berthmaster", APP_INSTANCE: name}

@@ -4,7 +4,6 @@ import functools
 import itertools
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, Self
 import yaml
 
 import addresses
+import child_process
 from addresses import of_pod
-from controlplane import die_with_parent
 from images import POD_SITE
 
 STOP_SECONDS = 30
@@ -60,7 +59,7 @@ class OperatorProcess:
             "PYTHONPATH": str(POD_SITE),
             "PYTHONUNBUFFERED": "1",
         }
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: child_process.Child | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -73,12 +72,8 @@ class OperatorProcess:
 
     def start(self) -> None:
         """As the image's entry point does; the log is appended to."""
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "berth_operator", "--settings", str(self.settings)],
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one C function, loaded before the fork
-            )  # fmt: skip
+        command = [sys.executable, "-P", "-m", "berth_operator", "--settings", str(self.settings)]
+        self.process = child_process.started(command, self.log, environment=self._environment)
 
     def stop(self) -> int:
         """SIGTERM, as on a rollout; its exit status."""
@@ -105,7 +100,7 @@ class OperatorProcess:
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> child_process.Child:
         if self.process is None:
             raise RuntimeError(f"{self.name} was not started")
         return self.process

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,9 @@ from typing import Any, Self
 
 import yaml
 
+import child_process
 import debian
-from controlplane import die_with_parent, free_ports
+from controlplane import free_ports
 
 PACKAGE = "prometheus"
 READY_WITHIN_SECONDS = 30
@@ -50,7 +50,7 @@ class PrometheusServer:
         times = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
         stated = {"global": times, "rule_files": ["rules.yml"], "scrape_configs": list(scrape_configs)}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(stated, sort_keys=False))
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: child_process.Child | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -66,27 +66,15 @@ class PrometheusServer:
             program("prometheus"), f"--config.file={self._folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._folder / 'data'}", f"--web.listen-address={self.address}",
         ]  # fmt: skip
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "GOMAXPROCS": "1"},
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - it calls one C function, loaded before the fork
-            )  # fmt: skip
-        deadline = time.monotonic() + READY_WITHIN_SECONDS
-        while True:
-            try:
-                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
-                    return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    said = self._log.read_text(errors="replace")[-4000:]
-                    raise AssertionError(f"Prometheus is not ready:\n{said}") from None
-                time.sleep(0.05)
+        self.process = child_process.started(command, self._log, environment={**os.environ, "GOMAXPROCS": "1"})
+        child_process.wait_ready(
+            self.process, f"{self.url}/-/ready", self._log, name="Prometheus", within_seconds=READY_WITHIN_SECONDS
+        )
 
     def stop(self) -> None:
         """What it has stored stays, for another start."""
         if self.process is not None:
-            self.process.terminate()
-            self.process.wait(20)
+            child_process.end(self.process)
             self.process = None
 
     def get(self, path: str, **parameters: str) -> Any:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 import api_cases
@@ -15,7 +16,7 @@ from berth_operator.api.reference import PAGES, docstrings_of
 from berth_operator.api.v1alpha1 import parse_pool, parse_workload
 from berth_operator.catalogues import Catalogues
 from berth_operator.cli import run
-from berth_operator.cli.commands import app
+from berth_operator.cli.application import app
 from berth_operator.metrics import Metrics
 from berth_operator.settings import Settings
 
@@ -94,9 +95,9 @@ def test_only_verbs_of_make_that_exist_are_mentioned(page: Path) -> None:
     assert set(mentioned) <= verbs, named(page)
 
 
-GROUPS = {group.name: group.typer_instance for group in app.registered_groups}
-COMMANDS = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
-COMMANDS |= {f"{name} {command.name}" for name, group in GROUPS.items() for command in group.registered_commands}  # type: ignore[union-attr]
+LOADED = {name: command.loaded for name, command in typer.main.get_command(app).commands.items()}  # type: ignore[attr-defined]
+GROUPS = {name: command.commands for name, command in LOADED.items() if hasattr(command, "commands")}
+COMMANDS = set(LOADED) - set(GROUPS) | {f"{name} {command}" for name, group in GROUPS.items() for command in group}
 IN_CODE = re.compile(r"(?:`|^(?:\$ )?|\| )(?:kubectl )?berth ([^`\n]*)", re.MULTILINE)
 
 

@@ -155,15 +155,19 @@ class Observed(Part):
     """From the making of a pod to ready: the median of the last ones; the forecast looks so far ahead."""
     capacity_percent: Tally | None = None
     """What a replica was seen to carry, in percent of what the model says."""
+    not_known_since: datetime | None = None
+    """Present while nothing is measured that can be trusted: the numbers are those of before."""
 
 
 class Learned(Part):
-    """What the replica controller keeps over a restart. Dropped when the revision changes."""
+    """What was learned in production and is kept over a restart. What is of the revision is dropped with it."""
 
     revision: Word
     """Of which it was learned."""
-    memory: Annotated[str, Field(max_length=2048)]
-    """Errors of the forecast, margins and the profile of the day, packed; of no use to anybody else."""
+    memory: Annotated[str, Field(max_length=2048)] | None = None
+    """The replica controller's: margins of the forecast and profile of the day, packed; of no use to anybody else."""
+    observations: Annotated[str, Field(max_length=2048)] | None = None
+    """Right-sizing's: a day of demand, and what a replica was seen to carry, packed; of no use to anybody else."""
 
 
 class WorkloadCost(Part):

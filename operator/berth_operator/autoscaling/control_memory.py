@@ -54,6 +54,19 @@ def unpacked(text: str) -> ControlState | None:
     return ControlState(forecast=forecast, correction=correction)
 
 
+def in_other_replicas(forecast: Forecast, factor: float) -> Forecast:
+    """What was learned of a demand, in replicas of another configuration: ``factor`` of them carry what one did before.
+    Without the recent past; without the profile of the day where no factor is known (0)."""
+    bins = tuple(None if level is None or not factor else level * factor for level in forecast.profile.bins)
+    return Forecast(
+        errors=forecast.errors,
+        error=forecast.error,
+        long_error=forecast.long_error,
+        z=forecast.z,
+        profile=DayProfile(bins),
+    )
+
+
 def is_worth_keeping(state: ControlState, kept: ControlState, seconds_since: float) -> bool:
     """Whether ``state`` differs from what is kept by more than noise does."""
     if abs(state.correction - kept.correction) >= CORRECTION_STEP:

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from berth_operator.api.conditions import ConditionType, Finding, Reason
 from berth_operator.api.v1alpha1 import Observed
 from berth_operator.autoscaling.capacity import ReplicaCapacity
-from berth_operator.autoscaling.control_memory import is_worth_keeping, packed
+from berth_operator.autoscaling.control_memory import in_other_replicas, is_worth_keeping, packed
 from berth_operator.autoscaling.objectives import Patient, judged, latency_ratio, patience_seconds
 from berth_operator.autoscaling.smoothing import is_noticeable, observed, smoothed
 from berth_operator.autoscaling.start_times import StartTimes
@@ -43,6 +44,8 @@ REASONS = {
 }
 """Of the others the condition says that the replicas follow the demand: which way they moved last is in the log."""
 FOLLOWS = Finding(ConditionType.AUTOSCALING, "True", Reason.MANAGED, "the replicas follow the measured demand")
+UNTRUSTED = frozenset(HELD - {ControlReason.CAPACITY_UNKNOWN})
+"""What says that the signals are not there, or are not to be believed."""
 WAITS = Finding(ConditionType.AUTOSCALING, "Unknown", Reason.SIGNALS_MISSING, "nothing was measured yet")
 NOT_MEASURED = Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, "nothing was measured yet")
 
@@ -84,12 +87,8 @@ class ControlledWorkload:
         self._planned: Planned | None = None
         self._capacity = ReplicaCapacity(look.planned, look.pools)
         self._adopt(look)
-        supply = _supply(look, self._decided)
-        count = start
-        if any(berth.spot for berth in supply):  # spares are added to the controller's count, so they are taken off
-            count -= spares(spread(start, supply, _share(supply, look.policy.spot)), supply, 180.0)
         began = kept.state or ControlState()
-        self.state = replace(began, total=max(min(count, look.policy.maximum), look.policy.minimum))
+        self.state = replace(began, total=self._without_spares(look, start))
         self.desired = start
         self.in_control = kept.desired is not None
         """Demand was measured once: from then on the counts are the controller's, and not those of the stated rate."""
@@ -100,6 +99,13 @@ class ControlledWorkload:
         self.smoothed: WorkloadSignals | None = None
         self.measured = Measured(start, start, None, None)
         self._observed = kept.observed
+        stated = None if kept.observed is None else kept.observed.not_known_since
+        self._trusted_at = look.at_seconds if stated is None else stated.timestamp()
+        """When signals were last trusted; before the first time, when this began."""
+        self._held_since: float | None = None
+        """Since when they are not; None while they are."""
+        self._is_current = kept.observed is None
+        """Whether the shown numbers are of now; a gap of a minute is none."""
         self._shown_at = -math.inf
         self._kept = began
         self._kept_at = look.at_seconds
@@ -112,7 +118,12 @@ class ControlledWorkload:
         """For the next plan. The rate is the one that the status shows: it stands still while nothing noticeable
         happens."""
         shown = None if self._observed is None else self._observed.requests_per_second
-        return Scaling(replicas=self.desired, requests_per_second=float(shown) if shown else None)
+        return Scaling(
+            replicas=self.desired,
+            requests_per_second=float(shown) if shown else None,
+            target_utilization=self._target,
+            is_current=self._is_current,
+        )
 
     @property
     def _decided(self) -> tuple[Berth, ...]:
@@ -121,9 +132,13 @@ class ControlledWorkload:
     def tick(self, look: Look) -> View:
         """One evaluation."""
         self._adopt(look)
-        if look.signals is not None:
-            self.smoothed = smoothed(self.smoothed, look.signals)
-        answer = self._controlled(look)
+        now = self.smoothed if look.signals is None else smoothed(self.smoothed, look.signals)
+        answer = self._controlled(look, now)
+        if look.signals is not None and answer.reason not in UNTRUSTED:
+            self.smoothed, self._trusted_at, self._held_since, self._is_current = now, look.at_seconds, None, True
+        elif self._held_since is None:
+            self._held_since = look.at_seconds
+        self._is_current = self._is_current and not self._is_unknown(look)
         self.in_control = self.in_control or answer.reason not in HELD
         if look.in_charge:
             self.state, self.desired = answer.state, max(sum(answer.replicas), answer.state.total or 0)
@@ -141,27 +156,62 @@ class ControlledWorkload:
         )
         return self._view(look, answer)
 
+    def move(self, look: Look, start: int) -> None:
+        """Another configuration is decided. Who controls, and what was learned of the demand, in replicas of the new
+        one, stay; what was learned of a replica, and the recent past, go."""
+        before = self._sustained()
+        self.configuration = configuration_of(look.planned)
+        self._adopt(look)
+        self._capacity = ReplicaCapacity(look.planned, look.pools)
+        self.start_times, self._mispredicted = StartTimes(), None
+        now = self._sustained()
+        forecast = in_other_replicas(self.state.forecast, before * self.state.correction / now if now else 0.0)
+        self.state = ControlState(total=self._without_spares(look, start), forecast=forecast)
+        self.desired = start
+
     def serve(self, revision: str | None) -> None:
         """Another revision is wanted now: what was learned of the one before does not count any more."""
         if self.revision is not None and revision != self.revision:
             self.state = replace(self.state, correction=1.0)
             self.start_times = StartTimes()
             self._kept, self._memory, self._mispredicted = ControlState(), None, None
+            self._kept_at = -math.inf
         self.revision = revision
 
     # --- control -------------------------------------------------------------------------------------------------
 
+    def _without_spares(self, look: Look, count: int) -> int:
+        """The controller's own count: spares for spot are added to it."""
+        supply = _supply(look, self._decided)
+        if any(berth.spot for berth in supply):
+            count -= spares(spread(count, supply, _share(supply, look.policy.spot)), supply, 180.0)
+        return max(min(count, look.policy.maximum), look.policy.minimum)
+
+    def _sustained(self) -> float:
+        """Requests/s of one replica, by the model."""
+        return self._capacity.model(None, None, None).requests_per_second
+
     def _adopt(self, look: Look) -> None:
         """Take the newest plan of the same configuration."""
+        self._target = look.policy.target_utilization
         if self._planned is not look.planned:
             before, self._planned = self._planned, look.planned
             if before is None or _model_of(before) != _model_of(look.planned):
                 self._capacity = ReplicaCapacity(look.planned, look.pools)
 
-    def _controlled(self, look: Look) -> Control:
+    def _is_unknown(self, look: Look) -> bool:
+        """Whether nothing could be trusted for so long that it is said."""
+        return self._held_since is not None and look.at_seconds - self._held_since >= SAID_AFTER_SECONDS
+
+    @property
+    def _not_known_since(self) -> datetime:
+        """To the second, as a status has it."""
+        return datetime.fromtimestamp(int(self._trusted_at), UTC)
+
+    def _controlled(self, look: Look, now: WorkloadSignals | None) -> Control:
         supply = _supply(look, self._decided)
         signals = self._signals(look)
-        tokens = (None, None) if self.smoothed is None else (self.smoothed.prompt_tokens, self.smoothed.output_tokens)
+        tokens = (None, None) if now is None else (now.prompt_tokens, now.output_tokens)
         model = self._capacity.model(*tokens, self.start_times.seconds)
         policy = replace(look.policy, spot=_share(supply, look.policy.spot))
         current = [berth.replicas for berth in self._decided]
@@ -185,8 +235,14 @@ class ControlledWorkload:
     # --- what is said --------------------------------------------------------------------------------------------
 
     def _show(self, look: Look) -> None:
-        """Renew the shown numbers where one of them is noticeably wrong."""
-        if self.smoothed is None or look.signals is None or look.at_seconds - self._shown_at < SHOWN_EVERY_SECONDS:
+        """Renew the shown numbers where one of them is noticeably wrong; say since when they are not known."""
+        if self._held_since is not None:
+            if self._observed is not None and self._is_unknown(look):
+                self._observed = self._observed.model_copy(update={"not_known_since": self._not_known_since})
+            return
+        if self._observed is not None and self._observed.not_known_since is not None:
+            self._observed = self._observed.model_copy(update={"not_known_since": None})
+        if self.smoothed is None or look.at_seconds - self._shown_at < SHOWN_EVERY_SECONDS:
             return
         seconds = self.start_times.seconds
         busy = self.smoothed.utilization is not None
@@ -209,7 +265,11 @@ class ControlledWorkload:
         patience = 0.0 if at_once else SAID_AFTER_SECONDS
         said = self._autoscaling.hear(finding, look.at_seconds, patience)
         found = judged(look.planned.workload, None if held or not look.serving else self.smoothed)
-        slo = self._slo.hear(found, look.at_seconds, patience_seconds(found, self._slo.said))
+        if self._is_unknown(look) and look.planned.workload.latency:
+            message = f"not known since {self._not_known_since:%Y-%m-%d %H:%M} UTC: {look.problem or answer.message}"
+            found = Finding(ConditionType.SLO_MET, "Unknown", Reason.NOT_MEASURED, message)
+        patience = SAID_AFTER_SECONDS if held else patience_seconds(found, self._slo.said)
+        slo = self._slo.hear(found, look.at_seconds, patience)
         return View(
             desired=self.desired if look.in_charge and self.in_control else None,
             autoscaling=said,

@@ -22,7 +22,7 @@ from berth_operator.autoscaling.view import Measured, View
 from berth_operator.demand import stored_scaling
 from berth_operator.kinds import Kind
 from berth_operator.mirror import Entry, Mirror
-from berth_operator.planner import Result
+from berth_operator.planner import Planned, Result
 from berth_operator.signals.source import Reading, SignalSource, WorkloadKey, WorkloadSignals
 from berth_operator.world import mapping
 from berth_scheduler.control.replica_control import ControlPolicy
@@ -135,12 +135,12 @@ class FleetAutoscaler:
         if controlled is not None and planned is not None:
             if controlled.configuration == configuration_of(planned):
                 return controlled.scaling()
-            decided = sum(berth.replicas for berth in planned.decision.berths)  # since the last tick
-            return controlled.scaling().model_copy(update={"replicas": decided})
+            return controlled.scaling().model_copy(update={"replicas": _decided(planned)})  # since the last tick
         count = (self._inherited or {}).get(key)
-        stored = stored_scaling(entry.thing)
-        rate = None if stored is None else stored.requests_per_second
-        return None if count is None else Scaling(replicas=count, requests_per_second=rate)
+        if count is None:
+            return None
+        stored = stored_scaling(entry.thing) or Scaling(replicas=count)
+        return stored.model_copy(update={"replicas": count, "is_current": False})
 
     def _left(self) -> dict[str, int]:
         found = {f"{entry.namespace}/{entry.name}": entry for entry in self._mirrors[kinds.WORKLOAD]}
@@ -193,8 +193,10 @@ class FleetAutoscaler:
             in_charge=autoscaling.mode == "Managed" and not _is_taken(entry),
         )
         controlled = self._controlled.get(key)
-        if controlled is None or controlled.configuration != configuration_of(planned):
-            controlled = self._controlled[key] = self._begin(key, entry, look, first=controlled is None)
+        if controlled is None:
+            controlled = self._controlled[key] = self._begin(key, entry, look)
+        elif controlled.configuration != configuration_of(planned):
+            controlled.move(look, _decided(planned))
         revision = status.get("revision")
         controlled.serve(revision)
         controlled.start_times.look(
@@ -202,15 +204,12 @@ class FleetAutoscaler:
         )
         return controlled.tick(look)
 
-    def _begin(self, key: str, entry: Entry, look: Look, *, first: bool) -> ControlledWorkload:
-        """Of a revision: from what its Deployments ask for, else from what is decided; after a restart of the operator
-        with what the status kept."""
-        decided = sum(berth.replicas for berth in look.planned.decision.berths)
-        if not first:
-            return ControlledWorkload(look, decided, Kept())
+    def _begin(self, key: str, entry: Entry, look: Look) -> ControlledWorkload:
+        """From what its Deployments ask for, else from what is decided; after a restart of the operator with what the
+        status kept."""
         count = (self._inherited or {}).pop(key, None)
         if count is None:
-            return ControlledWorkload(look, decided, Kept())
+            return ControlledWorkload(look, _decided(look.planned), Kept())
         return ControlledWorkload(look, count, replace(_kept(entry), desired=count))
 
     # --- the fleet -----------------------------------------------------------------------------------------------
@@ -239,6 +238,10 @@ class FleetAutoscaler:
                 # Of one that lost its place the controller's state waits for the next.
                 self._controlled.pop(key, None)
                 self._views.pop(key, None)
+
+
+def _decided(planned: Planned) -> int:
+    return sum(berth.replicas for berth in planned.decision.berths)
 
 
 def _split(key: str) -> WorkloadKey:

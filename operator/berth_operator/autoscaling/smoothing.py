@@ -95,6 +95,8 @@ def _numbers(shown: Observed) -> list[tuple[float | None, bool]]:
     found: list[tuple[float | None, bool]] = []
     for name in Observed.model_fields:
         value = getattr(shown, name)
+        if name == "not_known_since":
+            continue
         if name in ("latency", "time_to_first_token", "time_per_output_token"):
             of = value or ObservedLatency()
             found += [(_float(getattr(of, each)), False) for each in ObservedLatency.model_fields]

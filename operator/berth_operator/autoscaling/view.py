@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from berth_operator.api.conditions import Finding
-from berth_operator.api.v1alpha1 import Learned, Observed
+from berth_operator.api.v1alpha1 import Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,6 @@ class View:
     observed: Observed | None = None
     memory: str | None = None
     """What the controller keeps over a restart; None until there is something worth keeping."""
-
-    def learned(self, revision: str | None) -> Learned | None:
-        return None if self.memory is None or revision is None else Learned(revision=revision, memory=self.memory)
 
 
 @dataclass(frozen=True, slots=True)

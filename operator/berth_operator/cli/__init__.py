@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from berth_operator.cli.commands import app
+from berth_operator.cli.application import app
 from berth_operator.cli.outcome import InputError, Outcome
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]

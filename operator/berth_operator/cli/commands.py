@@ -1,4 +1,4 @@
-"""The commands. Each reads its input, calls the pure packages, writes one result and returns how it ended."""
+"""The commands about a plan. Each reads its input, calls the pure packages, writes one result, returns how it ended."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,45 +8,26 @@ import typer
 from berth_operator.cli import options
 from berth_operator.cli.comparison import PlanComparison, compare, continued
 from berth_operator.cli.comparison_view import comparison_markdown, show_comparison
-from berth_operator.cli.cost_commands import cost
 from berth_operator.cli.explanation_view import explanation_markdown, show_explanation
-from berth_operator.cli.measure_command import measure
+from berth_operator.cli.from_sources import from_sources
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.plan_view import plan_markdown, show_plan
-from berth_operator.cli.predict_command import predict
-from berth_operator.cli.prices import prices_app
-from berth_operator.cli.probe_command import probe
 from berth_operator.cli.rendering import rendered_objects, write_objects
-from berth_operator.cli.report.command import report
-from berth_operator.cli.rightsize_command import rightsize
 from berth_operator.cli.simulation import SimulationRequest, simulated
 from berth_operator.cli.simulation_view import show_simulation, simulation_markdown
 from berth_operator.cli.snapshot_view import show_snapshot, snapshot_markdown
 from berth_operator.cli.sources import Seen, Sources, load_snapshot, make_plan, manifests_in, see
-from berth_operator.cli.validate_command import validate
 from berth_scheduler.decision import Plan
 from berth_scheduler.explain import explain
 from berth_scheduler.plan import plan as plan_snapshot
 from berth_scheduler.snapshot import Snapshot
 
-app = typer.Typer(
-    name="berth",
-    help="Which GPU, at which precision, how many, bought how, at what price, and why.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(cost, name="cost")
-app.add_typer(prices_app, name="prices")
 
-
-@app.command()
+@from_sources
 def plan(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     against: Annotated[
         Path | None,
         typer.Option("--against", metavar="DIR_OR_SNAPSHOT", help="Show what changes from there, and what it costs."),
@@ -56,12 +37,8 @@ def plan(
         typer.Option("--fail-above", metavar="PERCENT", help="With --against: exit 2 where the cost grows by more."),
     ] = None,
     namespace: options.OnlyNamespace = None,
-    at: options.At = None,
     output: options.As = Format.TABLE,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """Decide for all workloads: GPUs, precision, replicas, prediction, cost, and what cannot be placed.
 
@@ -69,14 +46,12 @@ def plan(
     """
     if fail_above is not None and against is None:
         raise InputError("--fail-above compares with something: give --against DIR_OR_SNAPSHOT too")
-    sources = Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)
     seen, result = see(sources), Output(output, to)
     if against is not None:
         return _plan_against(seen, against, fail_above, result)
     return _write_plan(seen.snapshot, make_plan(seen.snapshot), result, namespace, sources.as_options)
 
 
-@app.command()
 def replay(
     snapshot: Annotated[Path, typer.Argument(metavar="SNAPSHOT.json", help="What berth snapshot wrote.")],
     *,
@@ -88,7 +63,6 @@ def replay(
     return _write_plan(found, make_plan(found), Output(output, to), None, "")
 
 
-@app.command("explain")
 def explain_workload(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The workload: NAME, or NAMESPACE/NAME.")],
     *,
@@ -119,27 +93,21 @@ def explain_workload(
     return Outcome.DONE if decision.placed else Outcome.DOES_NOT_HOLD
 
 
-@app.command()
+@from_sources
 def render(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     namespace: options.OnlyNamespace = None,
     pod_monitors: Annotated[
         bool, typer.Option("--pod-monitors", help="As for a cluster that has the kind PodMonitor.")
     ] = False,
-    at: options.At = None,
     output: Annotated[
         Format, typer.Option("-o", "--output", help="yaml, json, or a table of the objects.")
     ] = Format.YAML,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """The manifests that the operator would apply for what can be placed."""
-    seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
+    seen = see(sources)
     decisions = make_plan(seen.snapshot).decisions
     objects, refused = rendered_objects(seen, decisions, namespace, has_pod_monitor=pod_monitors)
     for message in refused:
@@ -148,26 +116,19 @@ def render(
     return Outcome.DOES_NOT_HOLD if refused else Outcome.DONE
 
 
-@app.command()
+@from_sources
 def snapshot(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
-    at: options.At = None,
     output: options.As = Format.JSON,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """What a plan depends on, as one file: berth replay plans it again. -o table shows it to people."""
-    found = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)).snapshot
+    found = see(sources).snapshot
     Output(output, to).write_record(found, lambda page: show_snapshot(page, found), lambda: snapshot_markdown(found))
     return Outcome.DONE
 
 
-@app.command()
 def simulate(
     more: options.MoreFiles = None,
     *,
@@ -254,14 +215,6 @@ def simulate(
         simulation, lambda page: show_simulation(page, simulation), lambda: simulation_markdown(simulation)
     )
     return Outcome.DONE
-
-
-app.command()(rightsize)
-app.command()(predict)
-app.command()(validate)
-app.command()(measure)
-app.command()(probe)
-app.command()(report)
 
 
 # --- plan --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ cost = typer.Typer(
     name="cost",
     help="What ways of getting GPUs cost, against which alternative, and what they risk.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 cost.command("replay")(cost_replay)

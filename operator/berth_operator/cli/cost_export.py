@@ -15,6 +15,7 @@ import typer
 from berth_cost.prices.book import PriceBook
 from berth_cost.spending.focus import COLUMNS, VERSION, FocusRow, Period, Supplier, focus_rows, violations
 from berth_operator.cli import options
+from berth_operator.cli.from_sources import from_sources
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.sources import Seen, Sources, make_plan, see
@@ -30,11 +31,10 @@ SPLITS: Mapping[str, Split] = {"weighted": "weighted", "even": "even"}
 STEPS = {"Daily": timedelta(days=1), "Hourly": timedelta(hours=1)}
 
 
+@from_sources
 def cost_export(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -58,12 +58,8 @@ def cost_export(
         ),
     ] = "apart",
     account: Annotated[str, typer.Option("--account", metavar="ID", help="BillingAccountId.")] = "berthmaster",
-    at: options.At = None,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="csv or json.")] = "csv",
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """What the plan costs from one time to another, as FOCUS 1.2 rows: by pool and workload, what is idle apart.
 
@@ -72,7 +68,7 @@ def cost_export(
     form = _one_of("--output", output, ("csv", "json"))
     how = _one_of("--allocate", allocate, ("gpu", "opencost"))
     split = _one_of("--idle", idle, ("apart", *SPLITS))
-    seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
+    seen = see(sources)
     periods = _periods(seen.snapshot.time, since, until, _one_of("--granularity", granularity, tuple(STEPS)))
     made = make_plan(seen.snapshot)
     suppliers = {pool.name: _supplier(pool, seen.world) for pool in seen.snapshot.pools}

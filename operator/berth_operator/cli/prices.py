@@ -42,7 +42,10 @@ from berth_operator.demand import workload_of
 from berth_scheduler.snapshot import Policy, Workload
 
 prices_app = typer.Typer(
-    name="prices", help="What GPU nodes cost: list, compare, explain, diff, refresh.", no_args_is_help=True
+    name="prices",
+    help="What GPU nodes cost: list, compare, explain, diff, refresh.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 TABLE_ROWS = 40
 """Shown on a page unless more are asked for."""

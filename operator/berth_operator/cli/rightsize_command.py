@@ -8,24 +8,24 @@ import typer
 
 from berth_operator.cli import options
 from berth_operator.cli.comparison import continued
+from berth_operator.cli.from_sources import from_sources
 from berth_operator.cli.observed_file import read_observed
 from berth_operator.cli.outcome import InputError, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.rightsize_view import rightsize_markdown, show_rightsize
-from berth_operator.cli.sources import Seen, Sources, make_plan, see
+from berth_operator.cli.sources import Seen, Sources, make_plan, planning, see
 from berth_operator.observed_status import observed_of_status
 from berth_operator.world import key_of
 from berth_scheduler.decision import Plan
-from berth_scheduler.right_sizing.assessment import ChangeOver, RightSizingReport, assess, report
-from berth_scheduler.right_sizing.what_if import what_if
+from berth_scheduler.right_sizing.assessment import ChangeOver, RightSizingReport, report
+from berth_scheduler.right_sizing.review import review
 from berth_scheduler.snapshot import Observed, Snapshot, Workload
 
 
+@from_sources
 def rightsize(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     observed: Annotated[
         Path | None,
         typer.Option(
@@ -43,29 +43,26 @@ def rightsize(
         typer.Option("--maximum-payback-hours", metavar="HOURS", min=0, help="Instead of what the specs state."),
     ] = None,
     namespace: options.OnlyNamespace = None,
-    at: options.At = None,
     output: options.As = Format.TABLE,
     to: options.To = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """What another berth would save, under the traffic that was observed, and whether the change pays.
 
     From files alone, what they would be placed on is taken to run. Exits with 0 when done, 1 on an error in the input,
     2 where something cannot be placed.
     """
-    seen = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at))
+    seen = see(sources)
     known = _observed(seen, observed)
     running, planned = _running(seen.snapshot)
     bounded = tuple(
         _bounded(workload, known.get(workload.key), minimum_saving_percent, maximum_payback_hours)
         for workload in running.workloads
     )
-    asked = what_if(running.model_copy(update={"workloads": bounded}))
+    asked = running.model_copy(update={"workloads": bounded})
     calm = seen.settings
     change_over = ChangeOver(calm.right_sizing.start_seconds, calm.platform.drain_seconds)
-    found = report(asked, assess(asked, make_plan(asked), change_over))
+    with planning(asked):
+        found = report(asked, review(asked, change_over=change_over))
     shown = found if namespace is None else _only(found, namespace)
     Output(output, to).write_record(shown, lambda page: show_rightsize(page, shown), lambda: rightsize_markdown(shown))
     lost = [one for one in planned.decisions if not one.placed and namespace in (None, one.workload.partition("/")[0])]
@@ -86,7 +83,8 @@ def _observed(seen: Seen, file: Path | None) -> dict[str, Observed]:
     if strangers:
         said = ", ".join(strangers[:5])
         raise InputError(f"{file}: there is no workload {said}; there is {', '.join(sorted(there)[:10]) or 'none'}")
-    return known
+    # Whoever hands in a file says that it is about now.
+    return {key: one.model_copy(update={"at": seen.snapshot.time}) for key, one in known.items()}
 
 
 def _running(snapshot: Snapshot) -> tuple[Snapshot, Plan]:

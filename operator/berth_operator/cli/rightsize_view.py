@@ -23,6 +23,7 @@ WORDS = {
     SizingReason.NOTHING_RUNS: "nothing runs",
     SizingReason.OUTGROWN: "outgrown",
     SizingReason.PRICE_UNKNOWN: "price unknown",
+    SizingReason.TRAFFIC_UNKNOWN: "traffic unknown",
     SizingReason.DISABLED: "disabled",
 }
 

@@ -1,6 +1,7 @@
 """What a command plans: manifests, the live cluster, or a snapshot; and the settings that the operator would use."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,8 +98,13 @@ def take_snapshot(world: World, settings: Settings, catalogues: Catalogues, time
 
 
 def make_plan(snapshot: Snapshot) -> Plan:
-    with progress(f"planning {len(snapshot.workloads)} workloads on {len(snapshot.pools)} pools"):
+    with planning(snapshot):
         return plan(snapshot)
+
+
+def planning(snapshot: Snapshot) -> AbstractContextManager[None]:
+    """Says so while it lasts."""
+    return progress(f"planning {len(snapshot.workloads)} workloads on {len(snapshot.pools)} pools")
 
 
 def manifests_in(paths: Sequence[Path]) -> Manifests:

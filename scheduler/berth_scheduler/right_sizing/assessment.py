@@ -50,6 +50,8 @@ class SizingReason(StrEnum):
     """What runs has no room for this traffic where it is: the plan for it would be another."""
     PRICE_UNKNOWN = "PriceUnknown"
     """What runs has no known price."""
+    TRAFFIC_UNKNOWN = "TrafficUnknown"
+    """What arrives was measured and is not any more: nothing is proposed on old numbers."""
     DISABLED = "Disabled"
     """``rightSizing.mode`` is Disabled."""
 

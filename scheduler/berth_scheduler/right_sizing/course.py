@@ -127,6 +127,8 @@ class Sight:
     observed_requests_per_second: float | None = None
     disagreement: str | None = None
     assessment: Assessment | None = None
+    traffic_known: bool = True
+    """False: what arrives was measured before and is not now. Nobody sets out, and no probation ends."""
     stated: Assessment | None = None
     """Of the stated traffic, which the replicas are planned for; None where ``assessment`` is of that."""
 
@@ -195,7 +197,7 @@ def _on_the_way(course: Course, sight: Sight, now: datetime, pace: Pace) -> Cour
     if course.phase is Phase.PROBATION and sight.objective_holds is False:
         return _refusing(_changed(course, phase=Phase.REVERTING, since=now), course.target, now)
     if course.phase is Phase.PROBATION:
-        return _idle(course) if waited > pace.probation_seconds else course
+        return _idle(course) if waited > pace.probation_seconds and sight.traffic_known else course
     if _is_at(sight.serving, course.destination):
         moved_at = (*course.moved_at, now)[-MOST_REMEMBERED:]
         arrived = course if course.phase is Phase.MOVING else _idle(course)
@@ -297,6 +299,8 @@ def may_begin(course: Course, sight: Sight, now: datetime, pace: Pace) -> bool:
     """
     told = course.recommendation
     if sight.mode != "Auto" or course.under_way or told is None or told.proposal.same_revision:
+        return False
+    if not sight.traffic_known:
         return False
     if sight.serving is None or sight.objective_holds is False or not _cooled(course, now, pace):
         return False

@@ -2,10 +2,11 @@
 
 Everything stays where it runs in it, so that the plan of it says what each workload would cost as it stands, and among
 its alternatives what else there is room for beside all others. Replicas are those that this traffic needs, whoever sets
-them now.
+them now; where they follow demand, with as much in hand as they are to have, there and here.
 """
 
 import math
+from collections.abc import Collection
 
 from berth_cost.rounding import significant_number
 from berth_scheduler.snapshot import Correction, Observed, Snapshot, TokenLengths, Traffic, Workload
@@ -18,19 +19,33 @@ WIDEST = 0.7
 """A correction is believed down to this factor; a capacity that looks lower has another cause than the model."""
 
 
-def what_if(snapshot: Snapshot) -> Snapshot:
-    """``snapshot`` with the observed traffic of every workload that has some; the same where none has."""
+def what_if(snapshot: Snapshot, tight: Collection[str] = ()) -> Snapshot:
+    """``snapshot`` with the observed traffic of every workload that has some; the same where none has.
+
+    ``tight``: keys of workloads that are to have nothing in hand.
+    """
     if all(workload.observed is None and workload.scaling is None for workload in snapshot.workloads):
         return snapshot
-    sized = (workload.model_copy(update={"scaling": None}) for workload in snapshot.workloads)
-    asked = tuple(each if each.observed is None else _as_observed(each, each.observed) for each in sized)
+    asked = tuple(_asked(each, 1.0 if each.key in tight else target_of(each)) for each in snapshot.workloads)
     return snapshot.model_copy(update={"workloads": asked})
 
 
-def _as_observed(workload: Workload, seen: Observed) -> Workload:
-    points = seen.points if seen.evidence == "calibrated" else ()
+def target_of(workload: Workload) -> float:
+    """The share of what its replicas sustain that its rate is to use; 1 where they do not follow demand."""
+    return (workload.scaling.target_utilization or 1.0) if workload.scaling is not None else 1.0
+
+
+def _asked(workload: Workload, target: float) -> Workload:
+    seen = workload.observed
+    traffic = workload.traffic if seen is None else observed_traffic(workload, seen)
+    points = seen.points if seen is not None and seen.evidence == "calibrated" else ()
+    rate = significant_number(traffic.requests_per_second / target)
     return workload.model_copy(
-        update={"traffic": observed_traffic(workload, seen), "measured": (*workload.measured, *points)}
+        update={
+            "traffic": traffic.model_copy(update={"requests_per_second": rate}),
+            "measured": (*workload.measured, *points),
+            "scaling": None,
+        }
     )
 
 

@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from berth_operator.cli import schemas
-from berth_operator.cli.commands import app
+from berth_operator.cli.application import app
 from berth_scheduler.decision import Plan
 from berth_scheduler.snapshot import Snapshot
 from command_line import Berth
@@ -375,8 +375,7 @@ def test_the_committed_schemas_are_those_of_the_types() -> None:
 
 def test_the_reference_names_every_command_and_every_option() -> None:
     text = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
-    commands: Any = typer.main.get_command(app)
-    every = dict(commands.commands)
+    every = {name: command.loaded for name, command in typer.main.get_command(app).commands.items()}
     for group in [name for name, command in every.items() if hasattr(command, "commands")]:
         every |= {f"{group} {name}": command for name, command in every.pop(group).commands.items()}
     deciding = {"plan", "explain", "render", "snapshot", "replay", "simulate"}
@@ -386,6 +385,19 @@ def test_the_reference_names_every_command_and_every_option() -> None:
         assert f"## berth {name}" in text
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         assert options and [option for option in sorted(options) if f"`{option}" not in text] == []
+
+
+def test_help_says_of_each_command_what_its_own_help_begins_with() -> None:
+    for name, command in typer.main.get_command(app).commands.items():
+        own = " ".join(command.loaded.help.split())
+        assert own.startswith(command.help.rstrip(".")), name
+
+
+def test_help_imports_no_command() -> None:
+    heavy = "'numpy', 'scipy', 'kubernetes', 'berth_scheduler', 'berth_operator.cli.commands'"
+    code = f"import sys; from berth_operator.cli import run; run(['--help']); print({{{heavy}}} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_a_snapshot_from_files_can_be_read_back(berth: Berth) -> None:

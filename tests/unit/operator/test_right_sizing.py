@@ -185,3 +185,34 @@ def test_a_saving_is_money():
     for _ in range(4):
         walk.look()
     assert Decimal(walk.status["recommendation"]["savingUSDPerMonth"]) == 3 * 730
+
+
+def test_where_nobody_asks_nothing_is_reviewed_and_nobody_has_to_plan_for_it():
+    walk = Walk(running("Disabled"))
+    walk.look()
+    assert walk.sizer.is_wanted is False
+    assert walk.result.review.seconds is None
+    walk.workload = running("Recommend")
+    walk.look()
+    assert walk.sizer.is_wanted is True
+    assert walk.result.review.seconds is not None
+
+
+def test_a_rate_that_only_a_status_tells_is_held_until_it_is_measured_again():
+    stored = thing({"rightSizing": {"observedRequestsPerSecond": "2.2"}})
+    world = World(workloads=(stored,))
+    measured = {}
+    sizer = RightSizer(lambda: measured, PACE)
+    held = sizer.known_traffic(world, TIME)[KEY]
+    workload = running("Auto").model_copy(update={"observed": held})
+    walk = Walk(workload, sizer)
+    for _ in range(12):
+        course = walk.look()
+    assert (course.recommendation, course.phase, walk.gpu) == (None, Phase.IDLE, "H100-PCIe-80GB")
+    measured[KEY] = Observed(at=TIME, hours=1, requests_per_second=2.0)
+    assert sizer.known_traffic(world, TIME + timedelta(days=1))[KEY].at == TIME
+
+
+def test_without_prometheus_the_stated_rate_counts_whatever_was_observed_once():
+    stored = thing({"rightSizing": {"observedRequestsPerSecond": "2.2"}})
+    assert RightSizer(pace=PACE).known_traffic(World(workloads=(stored,)), TIME) == {}

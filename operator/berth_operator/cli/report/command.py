@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from berth_operator.cli import options
+from berth_operator.cli.from_sources import from_sources
 from berth_operator.cli.outcome import NO_PLOTS, Outcome
 from berth_operator.cli.output import Format, Output, note
 from berth_operator.cli.report.page import Picture, page
@@ -14,24 +14,19 @@ from berth_scheduler.decision import Plan
 from berth_scheduler.snapshot import Snapshot
 
 
+@from_sources
 def report(
-    more: options.MoreFiles = None,
+    sources: Sources,
     *,
-    files: options.Files = None,
-    cluster: options.Cluster = False,
     to: Annotated[
         Path | None, typer.Option("-o", "--to", metavar="FILE", help="The page, report.html say; by default stdout.")
     ] = None,
-    at: options.At = None,
-    settings: options.SettingsFile = None,
-    kubeconfig: options.Kubeconfig = None,
-    context: options.Context = None,
 ) -> int:
     """One HTML page for whoever pays: cost now and planned, where a saving comes from, risks, prices.
 
     Nothing in it is loaded from elsewhere. Exits with 2 where a workload cannot be placed: the page says which.
     """
-    snapshot = see(Sources((*(files or ()), *(more or ())), cluster, kubeconfig, context, settings, at)).snapshot
+    snapshot = see(sources).snapshot
     made = make_plan(snapshot)
     Output(Format.TABLE, to).write(page(made, snapshot, _pictures(made, snapshot)))
     return Outcome.DONE if all(one.placed for one in made.decisions) else Outcome.DOES_NOT_HOLD
