@@ -16,6 +16,8 @@ SCRAPES: dict[str, Any] = {"platform": {"metricsIntervalSeconds": SCRAPE_SECONDS
 GOAL_SECONDS = 30.0
 PLAN_SECONDS = 2.0
 """Between what a tick wants and its write: the planner waits for a second of rest, and plans."""
+TARGET_SECONDS = 45.0
+"""Until the target is kept again, too: it is kept for the forecast's best guess, which a step has to convince first."""
 
 
 class ScrapedCounter:
@@ -57,9 +59,10 @@ async def test_a_step_of_three_is_asked_for_within_half_a_minute(
     await fleet.rounds(60)
     assert fleet.replicas() <= 14
     counter.step(3, fleet.seconds - TICK_SECONDS + after_tick_seconds)
-    waited, needed = TICK_SECONDS - after_tick_seconds, round(30 / 0.75)
+    waited = TICK_SECONDS - after_tick_seconds
     await fleet.round()
-    while fleet.replicas() < needed:
-        waited += TICK_SECONDS
-        assert waited <= GOAL_SECONDS - PLAN_SECONDS, f"{fleet.replicas()} of {needed} replicas"
-        await fleet.round()
+    for needed, goal_seconds in ((30, GOAL_SECONDS), (round(30 / 0.75), TARGET_SECONDS)):  # objective, then target
+        while fleet.replicas() < needed:
+            waited += TICK_SECONDS
+            assert waited <= goal_seconds - PLAN_SECONDS, f"{fleet.replicas()} of {needed} replicas"
+            await fleet.round()
