@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from berth_operator.api.conditions import ConditionType, Finding, Reason
 from berth_operator.api.v1alpha1 import Observed
-from berth_operator.autoscaling.capacity import ReplicaCapacity
+from berth_operator.autoscaling.capacity import SECONDS_TO_READY, ReplicaCapacity
 from berth_operator.autoscaling.control_memory import in_other_replicas, is_worth_keeping, packed
 from berth_operator.autoscaling.objectives import Patient, judged, latency_ratio, patience_seconds
 from berth_operator.autoscaling.smoothing import is_noticeable, observed, smoothed
@@ -184,7 +184,7 @@ class ControlledWorkload:
         """The controller's own count: spares for spot are added to it."""
         supply = _supply(look, self._decided)
         if any(berth.spot for berth in supply):
-            count -= spares(spread(count, supply, _share(supply, look.policy.spot)), supply, 180.0)
+            count -= spares(spread(count, supply, _share(supply, look.policy.spot)), supply, SECONDS_TO_READY)
         return max(min(count, look.policy.maximum), look.policy.minimum)
 
     def _sustained(self) -> float:
